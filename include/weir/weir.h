@@ -1,0 +1,15 @@
+/* weir: the core, in one include. */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <weir/breaker.h>
+#include <weir/bulkhead.h>
+#include <weir/controller.h>
+#include <weir/fallback.h>
+#include <weir/pipeline.h>
+#include <weir/rate.h>
+#include <weir/retry.h>
+#include <weir/run.h>
+#include <weir/timeout.h>
+
+#endif
