@@ -1,0 +1,89 @@
+#include "base/context.h"
+#include "base/counters.h"
+
+static struct counters counts;
+
+void context_count(uint32_t which)
+{
+    uint32_t line = thread_shard();
+    counters_add(&counts, line, line < SHARDS, which, 1);
+}
+
+struct weir_context_stats weir_context_stats(void)
+{
+    return (struct weir_context_stats) {
+        .detached = counters_sum(&counts, CONTEXT_DETACHED),
+        .clipped = counters_sum(&counts, CONTEXT_CLIPPED),
+        .without_deadline = counters_sum(&counts, CONTEXT_WITHOUT_DEADLINE),
+    };
+}
+
+static void attach(struct weir_context *context, struct weir_source *source)
+{
+    context->source = source;
+    context->sources = context;
+    context->generation = (uint32_t)(atomic_load_acquire(&source->word) >> 32);
+    context->depth++;
+    WEIR_REQUIRE(context->depth <= WEIR_SOURCES_MAX, "weir_context_child",
+        "more than WEIR_SOURCES_MAX cancelable contexts above one another");
+}
+
+void weir_context_child(struct weir_context *child, const struct weir_context *parent, uint64_t deadline_ns,
+    struct weir_source *source)
+{
+    if (parent == NULL) parent = weir_thread.context;
+    child->parent = parent;
+    child->source = NULL;
+    if (parent == NULL) {
+        child->deadline_ns = deadline_ns;
+        child->sources = NULL;
+        child->depth = 0;
+    } else {
+        uint64_t end_ns = parent->deadline_ns;
+        child->sources = parent->sources;
+        child->depth = parent->depth;
+        if (unlikely(deadline_ns > end_ns)) {
+            if (deadline_ns != WEIR_NEVER) context_count(CONTEXT_CLIPPED);
+            deadline_ns = end_ns;
+        }
+        child->deadline_ns = deadline_ns;
+    }
+    if (source != NULL) attach(child, source);
+}
+
+void weir_context_detached(struct weir_context *context, uint64_t deadline_ns, struct weir_source *source)
+{
+    *context = (struct weir_context) { .deadline_ns = deadline_ns };
+    context_count(CONTEXT_DETACHED);
+    if (source != NULL) attach(context, source);
+}
+
+void weir_context_enter(struct weir_context *context)
+{
+    context->outer = weir_thread.context;
+    weir_thread.context = context;
+}
+
+void weir_context_leave(struct weir_context *context)
+{
+    WEIR_REQUIRE(weir_thread.context == context, "weir_context_leave",
+        "the context is not this thread's current one (leave in reverse order, on the same thread)");
+    weir_thread.context = context->outer;
+}
+
+const struct weir_context *weir_context_current(void)
+{
+    return weir_thread.context;
+}
+
+enum weir_status weir_context_check(const struct weir_context *context, uint64_t now_ns)
+{
+    if (context == NULL) return WEIR_OK;
+    if (unlikely(context_canceled(context) != 0)) return WEIR_CANCELED;
+    return now_ns >= context->deadline_ns ? WEIR_EXPIRED : WEIR_OK;
+}
+
+int32_t weir_context_reason(const struct weir_context *context)
+{
+    return context == NULL ? 0 : context_canceled(context);
+}
