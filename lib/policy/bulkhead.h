@@ -1,0 +1,83 @@
+/* The bulkhead's words.
+ *
+ * One word:  word:  waiters:32 | in_use:32
+ * Sharded:   word:  waiters:32 | debt:32, 0 in the good case; the free permits lie in cells, one for a thread or
+ *            a few of them. Each permit is in exactly one cell, in the hands of one call, or in the debt that a
+ *            lowered limit left: cells + in use = limit + debt, so the limit is exact.
+ * A waiter:  ticket:40 | weight:20 | state:4; the lowest ticket is the first.
+ *
+ *     FREE --enqueue--> WAITING --grant--> GRANTED --next_woken--> POSTED      grant() by the pump only
+ *       ^                  |                  |                       |
+ *       '----- leave ------+------ take ------+--------- take --------'        by the waiting call only
+ *
+ * Invariants:
+ *   1. in use never exceeds the limit, except after the limit was lowered, and then nobody is admitted;
+ *   2. nobody overtakes: a newcomer sees waiters in the word and queues behind them;
+ *   3. no waiter sleeps while permits for the first of them are free. A waiter announces itself (word), then
+ *      looks (pump); a release gives back (word or cell), then looks at the waiters. Both are sequentially
+ *      consistent read-modify-writes, so one of the two sees the other;
+ *   4. one thread pumps at a time and nobody waits for it: who comes meanwhile leaves a mark, and it goes
+ *      round once more;
+ *   5. a waiter that leaves takes no permit: it either withdraws its WAITING word, or was granted and then
+ *      gives back; in both cases whoever is now first is looked after. */
+#ifndef WEIR_LIB_BULKHEAD_H
+#define WEIR_LIB_BULKHEAD_H
+
+#include "base/arithmetic.h"
+#include "policy/handle.h"
+
+#include <weir/bulkhead.h>
+
+struct bulkhead_config {
+    uint64_t wait_max_ns;
+    uint32_t queue;
+    uint32_t cells; /* 0: one word; else a power of two */
+};
+
+struct bulkhead_state {
+    uint64_t word;
+    uint32_t limit;
+    uint32_t pumps;
+    uint64_t tickets;
+    uint64_t reserved[5];
+    struct {
+        uint64_t free;
+        uint64_t reserved[7];
+    } cell[SHARDS];
+    uint64_t waiter[]; /* config.queue of them */
+};
+
+/* Slot: home cell and weight of what it holds; index + 1 of its waiter, and until when it waits. */
+static inline uint64_t slot_held(uint32_t cell, uint32_t weight)
+{
+    return (uint64_t)weight << 32 | cell;
+}
+
+enum {
+    BULKHEAD_REFUSED_FULL = POLICY_COUNTERS,
+    BULKHEAD_REFUSED_QUEUE_FULL,
+    BULKHEAD_REFUSED_WAIT,
+    BULKHEAD_QUEUED,
+    BULKHEAD_HANDED_OVER,
+    BULKHEAD_LEFT,
+};
+
+#define WAITER_ONE (UINT64_C(1) << 32)
+
+/* bulkhead.c: the queue and what is cold. Each answers whether permits were handed over, so that wakers are
+ * to be posted. */
+bool bulkhead_pump(const struct bulkhead_config *config, struct bulkhead_state *state);
+bool bulkhead_gather(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t cell,
+    uint32_t weight, bool *handed);
+enum weir_reason bulkhead_enqueue(
+    const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight, uint32_t *waiter);
+bool bulkhead_waiter_granted(const struct bulkhead_state *state, uint32_t waiter);
+void bulkhead_take_grant(struct bulkhead_state *state, uint32_t waiter);
+bool bulkhead_withdraw(struct bulkhead_state *state, uint32_t waiter);
+uint32_t bulkhead_next_woken(const struct bulkhead_config *config, struct bulkhead_state *state);
+bool bulkhead_change_limit(
+    const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
+void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
+uint32_t bulkhead_in_use(const struct bulkhead_config *config, const struct bulkhead_state *state);
+
+#endif

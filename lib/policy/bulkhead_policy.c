@@ -1,0 +1,244 @@
+/* The bulkhead as a policy: its hooks, its config, its statistics. */
+#include "policy/bulkhead_hot.h"
+
+#include <stdio.h>
+
+static struct weir_verdict woken(struct weir_verdict verdict, bool handed)
+{
+    if (handed) verdict.flags |= WEIR_VERDICT_WAKE;
+    return verdict;
+}
+
+static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, struct bulkhead_state *state,
+    struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    uint32_t weight = call_weight(call), waiter = 0;
+    bool handed = false;
+    if (config->cells != 0) {
+        uint32_t cell = bulkhead_cell(config, call->shard);
+        if (bulkhead_gather(config, state, cell, weight, &handed)) {
+            *slot = (struct weir_slot) { { slot_held(cell, weight), 0 } };
+            return woken(verdict(WEIR_PASS), handed);
+        }
+    }
+    enum weir_reason reason = bulkhead_enqueue(config, state, weight, &waiter);
+    if (reason != WEIR_REASON_NONE) {
+        bool full = reason == WEIR_REASON_BULKHEAD_FULL;
+        policy_count(state, call, full ? BULKHEAD_REFUSED_FULL : BULKHEAD_REFUSED_QUEUE_FULL);
+        return woken(verdict_refuse(reason, 0), handed);
+    }
+    policy_count(state, call, BULKHEAD_QUEUED);
+    *slot = (struct weir_slot) { { time_add(now_ns, config->wait_max_ns), waiter + 1 } };
+    struct weir_verdict hold = verdict(WEIR_HOLD);
+    hold.waiter = waiter + 1;
+    hold.at_ns = slot->word[0];
+    if (bulkhead_pump(config, state)) handed = true;
+    return woken(hold, handed);
+}
+
+static void take_grant(const struct bulkhead_config *config, struct bulkhead_state *state,
+    struct weir_slot *slot, const struct weir_call *call)
+{
+    bulkhead_take_grant(state, (uint32_t)slot->word[1] - 1);
+    uint32_t cell = config->cells == 0 ? 0 : bulkhead_cell(config, call->shard);
+    *slot = (struct weir_slot) { { slot_held(cell, call_weight(call)), 0 } };
+}
+
+/* Asked again: granted, waiting on, or waited for too long. */
+static COLD struct weir_verdict ask_again(const struct bulkhead_config *config, struct bulkhead_state *state,
+    struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    uint32_t waiter = (uint32_t)slot->word[1] - 1;
+    if (!bulkhead_waiter_granted(state, waiter)) {
+        if (now_ns < slot->word[0]) {
+            struct weir_verdict hold = verdict(WEIR_HOLD);
+            hold.waiter = waiter + 1;
+            hold.at_ns = slot->word[0];
+            return hold;
+        }
+        if (bulkhead_withdraw(state, waiter)) {
+            policy_count(state, call, BULKHEAD_REFUSED_WAIT);
+            policy_count(state, call, BULKHEAD_LEFT);
+            return woken(verdict_refuse(WEIR_REASON_QUEUE_WAIT, 0), bulkhead_pump(config, state));
+        }
+    }
+    take_grant(config, state, slot, call);
+    policy_count(state, call, BULKHEAD_HANDED_OVER);
+    return verdict(WEIR_PASS);
+}
+
+static struct weir_verdict admit(
+    const void *opaque_config, void *opaque, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    const struct bulkhead_config *config = opaque_config;
+    struct bulkhead_state *state = opaque;
+    if (unlikely(call->held != 0)) {
+        if (call->held == call->cursor + 1) return ask_again(config, state, slot, call, now_ns);
+    }
+    uint32_t weight = call_weight(call), cell = 0;
+    bool entered;
+    if (config->cells == 0) {
+        entered = bulkhead_enter_single(state, weight);
+    } else {
+        cell = bulkhead_cell(config, call->shard);
+        entered = bulkhead_enter_cell(state, cell, weight);
+    }
+    if (unlikely(!entered)) return queue_up(config, state, slot, call, now_ns);
+    slot->word[0] = slot_held(cell, weight);
+    slot->word[1] = 0;
+    return verdict(WEIR_PASS);
+}
+
+static COLD struct weir_verdict give_and_look(
+    const struct bulkhead_config *config, struct bulkhead_state *state)
+{
+    return woken(verdict(WEIR_PASS), bulkhead_pump(config, state));
+}
+
+/* A held call ends: it leaves the queue, or gives back what it was granted. */
+static COLD struct weir_verdict leave_queue(const struct bulkhead_config *config,
+    struct bulkhead_state *state, struct weir_slot *slot, struct weir_call *call)
+{
+    policy_count(state, call, BULKHEAD_LEFT);
+    if (!bulkhead_withdraw(state, (uint32_t)slot->word[1] - 1)) {
+        take_grant(config, state, slot, call);
+        bulkhead_give(config, state, slot->word[0]);
+    }
+    return give_and_look(config, state);
+}
+
+static struct weir_verdict settle(const void *opaque_config, void *opaque, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
+{
+    (void)outcome;
+    (void)now_ns;
+    const struct bulkhead_config *config = opaque_config;
+    struct bulkhead_state *state = opaque;
+    if (unlikely(slot->word[1] != 0)) return leave_queue(config, state, slot, call);
+    if (unlikely(bulkhead_give(config, state, slot->word[0]))) return give_and_look(config, state);
+    return verdict(WEIR_PASS);
+}
+
+static uint32_t next_woken(const void *config, void *state)
+{
+    return bulkhead_next_woken(config, state);
+}
+
+static void forked(const void *config, void *opaque)
+{
+    struct bulkhead_state *state = opaque;
+    bulkhead_fill(config, state, state->limit);
+}
+
+static bool idle(const void *config, const void *opaque)
+{
+    const struct bulkhead_state *state = opaque;
+    if (atomic_load_seq_cst(&state->word) >> 32 != 0) return false;
+    return bulkhead_in_use(config, state) == 0;
+}
+
+static void describe(
+    const void *opaque_config, const void *opaque, uint64_t now_ns, char *buffer, size_t size)
+{
+    (void)now_ns;
+    const struct bulkhead_config *config = opaque_config;
+    const struct bulkhead_state *state = opaque;
+    char form[48] = "one word";
+    if (config->cells != 0) snprintf(form, sizeof form, "%u shards", config->cells);
+    snprintf(buffer, size, "%u of %u in use, %u of %u waiting, %s, exact", bulkhead_in_use(config, state),
+        atomic_load_relaxed(&state->limit), (uint32_t)(atomic_load_seq_cst(&state->word) >> 32),
+        config->queue, form);
+}
+
+static const struct weir_policy_ops bulkhead_ops = {
+    .size = sizeof bulkhead_ops,
+    .flags = WEIR_POLICY_LASTING,
+    .kind = "bulkhead",
+    .admit = admit,
+    .settle = settle,
+    .next_woken = next_woken,
+    .forked = forked,
+    .idle = idle,
+    .describe = describe,
+};
+
+/* ---- create, limit, statistics ---- */
+
+static const char type[] = "weir_bulkhead_config";
+#define LIMIT_MAX 1000000
+#define PERMITS_PER_CELL 4 /* at least, so that cells are not empty all the time */
+
+static uint32_t cells_for(enum weir_form form, uint32_t limit)
+{
+    if (form == WEIR_FORM_SINGLE) return 0;
+    uint32_t cells = 1;
+    while (cells * 2 <= SHARDS && cells * 2 * PERMITS_PER_CELL <= limit) cells *= 2;
+    if (cells > 1) return cells;
+    return form == WEIR_FORM_SHARDED ? 2 : 0;
+}
+
+enum weir_error weir_bulkhead_create(const struct weir_bulkhead_config *given, struct weir_policy **bulkhead)
+{
+    WEIR_REQUIRE(bulkhead != NULL, "weir_bulkhead_create", "bulkhead is NULL");
+    struct weir_bulkhead_config c;
+    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    if (error == WEIR_E_NONE) error = error_range32(type, "limit", &c.limit, 64, 1, LIMIT_MAX);
+    if (error == WEIR_E_NONE && c.queue != 0) error = error_range32(type, "queue", &c.queue, 0, 1, 4096);
+    if (error == WEIR_E_NONE) {
+        error = error_range(type, "wait_max_ns", &c.wait_max_ns, WEIR_S, 1, 86400 * WEIR_S);
+    }
+    if (error == WEIR_E_NONE && (unsigned)c.form > WEIR_FORM_SHARDED) {
+        error = error_set(WEIR_E_INVALID, "%s.form is %u, expected a weir_form", type, (unsigned)c.form);
+    }
+    if (error != WEIR_E_NONE) return error;
+    struct bulkhead_config record = {
+        .wait_max_ns = c.wait_max_ns,
+        .queue = c.queue,
+        .cells = cells_for(c.form, c.limit),
+    };
+    error = policy_new(&(struct policy_spec) { .kind = POLICY_BULKHEAD,
+                           .ops = &bulkhead_ops,
+                           .type = type,
+                           .name = c.name,
+                           .standard_name = "bulkhead",
+                           .config = &record,
+                           .config_size = sizeof record,
+                           .state_size = sizeof(struct bulkhead_state) + c.queue * sizeof(uint64_t),
+                           .waiters = c.queue },
+        bulkhead);
+    if (error == WEIR_E_NONE) bulkhead_fill((*bulkhead)->config, (*bulkhead)->state, c.limit);
+    return error;
+}
+
+enum weir_error weir_bulkhead_set_limit(struct weir_policy *bulkhead, uint32_t limit)
+{
+    policy_require(bulkhead, POLICY_BULKHEAD, "weir_bulkhead_set_limit");
+    if (limit == 0 || limit > LIMIT_MAX) {
+        return error_set(WEIR_E_INVALID, "limit is %u, expected 1..%d", limit, LIMIT_MAX);
+    }
+    if (bulkhead_change_limit(bulkhead->config, bulkhead->state, limit)) policy_post(bulkhead);
+    return WEIR_E_NONE;
+}
+
+struct weir_bulkhead_stats weir_bulkhead_stats(const struct weir_policy *bulkhead)
+{
+    policy_require(bulkhead, POLICY_BULKHEAD, "weir_bulkhead_stats");
+    const struct bulkhead_state *state = bulkhead->state;
+    const struct bulkhead_config *config = bulkhead->config;
+    const struct counters *counters = bulkhead->counters;
+    return (struct weir_bulkhead_stats) {
+        .limit = atomic_load_relaxed(&state->limit),
+        .in_use = bulkhead_in_use(config, state),
+        .waiting = (uint32_t)(atomic_load_seq_cst(&state->word) >> 32),
+        .shards = config->cells,
+        .refused_full = counters_sum(counters, BULKHEAD_REFUSED_FULL),
+        .refused_queue_full = counters_sum(counters, BULKHEAD_REFUSED_QUEUE_FULL),
+        .refused_wait = counters_sum(counters, BULKHEAD_REFUSED_WAIT),
+        .refused_nested = counters_sum(counters, POLICY_REFUSED_NESTED),
+        .refused_forced = counters_sum(counters, POLICY_REFUSED_FORCED),
+        .would_refuse = counters_sum(counters, POLICY_WOULD_REFUSE),
+        .queued = counters_sum(counters, BULKHEAD_QUEUED),
+        .handed_over = counters_sum(counters, BULKHEAD_HANDED_OVER),
+        .left = counters_sum(counters, BULKHEAD_LEFT),
+    };
+}

@@ -1,0 +1,210 @@
+#include "policy/handle.h"
+
+#include "base/arithmetic.h"
+#include "base/lock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t weir_registry_lock;
+void (*weir_pipeline_notice)(struct weir_pipeline *pipeline);
+void (*weir_pipeline_forked)(struct weir_pipeline *pipeline);
+
+static struct weir_policy *registry; /* under the lock; a fork finds it whole: links change by one store */
+static uint32_t last_id;
+
+static size_t lines(size_t bytes)
+{
+    return (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+static void forked(void)
+{
+    weir_registry_lock = 0;
+    for (struct weir_policy *policy = registry; policy != NULL; policy = policy->next) {
+        for (uint32_t i = 0; i < policy->wakers.count; i++) policy->wakers.cell[i].state = 0;
+        if (policy->ops->forked != NULL) policy->ops->forked(policy->config, policy->state);
+        for (struct policy_link *link = policy->links; link != NULL; link = link->next) {
+            weir_pipeline_forked(link->pipeline);
+        }
+    }
+}
+
+static void enroll(struct weir_policy *policy)
+{
+    lock_take(&weir_registry_lock);
+    weir_process_forked = forked;
+    policy->head->id = ++last_id;
+    policy->next = registry;
+    atomic_store_release(&registry, policy);
+    lock_drop(&weir_registry_lock);
+}
+
+static void strike(struct weir_policy *policy)
+{
+    lock_take(&weir_registry_lock);
+    struct weir_policy **link = &registry;
+    while (*link != policy) link = &(*link)->next;
+    atomic_store_release(link, policy->next);
+    lock_drop(&weir_registry_lock);
+}
+
+static void fill(struct weir_policy *policy, const struct policy_spec *spec, void *block, size_t size)
+{
+    struct policy_head *head = block;
+    memset(block, 0, size);
+    head->kind = spec->kind;
+    head->layout = 1;
+    head->size = size;
+    head->config_size = (uint32_t)spec->config_size;
+    head->counters_offset = lines(spec->state_size);
+    head->config_offset = head->counters_offset + sizeof(struct counters);
+    policy->ops = spec->ops;
+    policy->head = head;
+    policy->state = head + 1;
+    policy->counters = (struct counters *)((char *)policy->state + head->counters_offset);
+    policy->config = (char *)policy->state + head->config_offset;
+    if (spec->config_size != 0) {
+        memcpy((char *)policy->state + head->config_offset, spec->config, spec->config_size);
+    }
+    policy->flags = spec->ops->flags | spec->flags;
+    policy->references = 1;
+}
+
+enum weir_error policy_new(const struct policy_spec *spec, struct weir_policy **result)
+{
+    char name[WEIR_NAME_MAX + 1];
+    enum weir_error error = error_name(spec->type, spec->name, spec->standard_name, name);
+    if (error != WEIR_E_NONE) return error;
+    size_t size = sizeof(struct policy_head) + lines(spec->state_size) + sizeof(struct counters) +
+        2 * lines(spec->config_size);
+    struct weir_policy *policy = aligned_alloc(CACHE_LINE, lines(sizeof *policy));
+    void *block = aligned_alloc(CACHE_LINE, size);
+    struct waker_cell *cells = spec->waiters == 0 ? NULL : calloc(spec->waiters, sizeof *cells);
+    if (policy == NULL || block == NULL || (spec->waiters != 0 && cells == NULL)) {
+        free(cells);
+        free(block);
+        free(policy);
+        return error_set(WEIR_E_NOMEM, "%s: out of memory", spec->type);
+    }
+    memset(policy, 0, sizeof *policy);
+    fill(policy, spec, block, size);
+    policy->wakers = (struct wakers) { cells, spec->waiters };
+    memcpy(policy->name, name, sizeof name);
+    enroll(policy);
+    *result = policy;
+    return WEIR_E_NONE;
+}
+
+enum weir_error weir_policy_create(const struct weir_policy_spec *given, struct weir_policy **policy)
+{
+    WEIR_REQUIRE(policy != NULL, "weir_policy_create", "policy is NULL");
+    struct weir_policy_spec spec;
+    enum weir_error error = error_config("weir_policy_spec", given, &spec, sizeof spec, sizeof spec.size);
+    if (error != WEIR_E_NONE) return error;
+    if (spec.ops == NULL || spec.ops->size != sizeof *spec.ops || spec.ops->kind == NULL) {
+        return error_set(WEIR_E_INVALID, "weir_policy_spec.ops is NULL, without a kind or of another size");
+    }
+    if (spec.config_size > (1u << 20) || spec.state_size > (1u << 30) || spec.waiters > 65536 ||
+        (spec.config == NULL && spec.config_size != 0)) {
+        return error_set(WEIR_E_INVALID,
+            "weir_policy_spec.config_size, .state_size or .waiters is too large,"
+            " or .config is NULL");
+    }
+    return policy_new(&(struct policy_spec) { .kind = POLICY_CUSTOM,
+                          .ops = spec.ops,
+                          .type = "weir_policy_spec",
+                          .name = spec.name,
+                          .standard_name = spec.ops->kind,
+                          .config = spec.config,
+                          .config_size = spec.config_size,
+                          .state_size = spec.state_size,
+                          .waiters = spec.waiters },
+        policy);
+}
+
+void *weir_policy_state(struct weir_policy *policy)
+{
+    return policy->state;
+}
+
+struct weir_policy *weir_policy_acquire(struct weir_policy *policy)
+{
+    WEIR_REQUIRE(policy != NULL, "weir_policy_acquire", "policy is NULL");
+    atomic_add_relaxed(&policy->references, 1);
+    return policy;
+}
+
+void weir_policy_release(struct weir_policy *policy)
+{
+    if (policy == NULL) return;
+    uint32_t before = atomic_sub_seq_cst(&policy->references, 1);
+    WEIR_REQUIRE(before != 0, "weir_policy_release", "the policy has no reference left");
+    if (before != 1) return;
+    bool idle = policy->ops->idle == NULL || policy->ops->idle(policy->config, policy->state);
+    WEIR_REQUIRE(idle, "weir_policy_release",
+        "the last reference is dropped while a permit is out or a call"
+        " waits");
+    strike(policy);
+    if (policy->released != NULL) policy->released(policy);
+    free(policy->wakers.cell);
+    free(policy->head);
+    free(policy);
+}
+
+const char *weir_policy_name(const struct weir_policy *policy)
+{
+    return policy->name;
+}
+
+const char *weir_policy_kind(const struct weir_policy *policy)
+{
+    return policy->ops->kind;
+}
+
+void weir_policy_set_mode(struct weir_policy *policy, enum weir_mode mode)
+{
+    WEIR_REQUIRE(policy != NULL, "weir_policy_set_mode", "policy is NULL");
+    WEIR_REQUIRE((unsigned)mode <= WEIR_MODE_FORCED_CLOSED, "weir_policy_set_mode", "no such mode");
+    lock_take(&weir_registry_lock);
+    atomic_store_release(&policy->head->mode, (uint32_t)mode);
+    for (struct policy_link *link = policy->links; link != NULL; link = link->next) {
+        weir_pipeline_notice(link->pipeline);
+    }
+    lock_drop(&weir_registry_lock);
+}
+
+enum weir_mode weir_policy_mode(const struct weir_policy *policy)
+{
+    return (enum weir_mode)atomic_load_acquire(&policy->head->mode);
+}
+
+void policy_require(const struct weir_policy *policy, enum policy_kind kind, const char *function)
+{
+    WEIR_REQUIRE(policy != NULL, function, "policy is NULL");
+    WEIR_REQUIRE(policy->head->kind == kind, function, "the policy is of another kind");
+}
+
+void policy_post(struct weir_policy *policy)
+{
+    uint32_t waiter;
+    while ((waiter = policy->ops->next_woken(policy->config, policy->state)) != 0) {
+        wakers_post(&policy->wakers, waiter - 1);
+    }
+}
+
+uint32_t weir_call_weight(const struct weir_call *call)
+{
+    return call_weight(call);
+}
+
+/* Unless the options gave a seed it is drawn from where and when the call is: no two calls share one. */
+uint64_t *call_random(struct weir_call *call)
+{
+    if ((call->flags & CALL_SEEDED) == 0) {
+        call->random = mix64((uint64_t)(uintptr_t)call ^ mix64(call->began_ns));
+        call->flags |= CALL_SEEDED;
+    }
+    return &call->random;
+}

@@ -1,0 +1,93 @@
+#include "policy/outcome.h"
+
+#include <errno.h>
+
+enum outcome_view outcome_view(
+    const struct weir_outcome *outcome, uint32_t position, uint64_t ran_ns, uint64_t late_failure_ns)
+{
+    switch ((enum weir_status)outcome->status) {
+    case WEIR_OK: return VIEW_SUCCESS;
+    case WEIR_FAILED: return VIEW_FAILURE;
+    case WEIR_EXPIRED:
+        if (outcome_from_inside(outcome, position)) return VIEW_FAILURE;
+        return ran_ns >= late_failure_ns ? VIEW_FAILURE : VIEW_NOTHING;
+    case WEIR_OVERLOADED: return VIEW_OVERLOADED;
+    case WEIR_REJECTED:
+    case WEIR_CANCELED:
+    case WEIR_IGNORED:
+    case WEIR_STATUSES: break;
+    }
+    return VIEW_NOTHING;
+}
+
+enum outcome_retry outcome_retry(
+    const struct weir_outcome *outcome, uint32_t position, uint32_t on, bool idempotent)
+{
+    if ((on & (UINT32_C(1) << outcome->status)) == 0) return RETRY_UNWANTED;
+    switch ((enum weir_status)outcome->status) {
+    case WEIR_FAILED: break;
+    case WEIR_EXPIRED:
+        if (!outcome_from_inside(outcome, position)) return RETRY_UNWANTED;
+        break;
+    case WEIR_OVERLOADED:
+    case WEIR_REJECTED: return RETRY_YES; /* the callee declined, or was never asked */
+    case WEIR_OK:
+    case WEIR_CANCELED:
+    case WEIR_IGNORED:
+    case WEIR_STATUSES: return RETRY_UNWANTED;
+    }
+    if (idempotent || (outcome->flags & WEIR_NOT_SENT) != 0) return RETRY_YES;
+    return RETRY_NOT_IDEMPOTENT;
+}
+
+struct weir_outcome weir_from_errno(int error)
+{
+    struct weir_outcome outcome = { .status = WEIR_FAILED, .code = error };
+    switch (error) {
+    case 0: outcome.status = WEIR_OK; break;
+    case ECANCELED: outcome.status = WEIR_CANCELED; break;
+    case EAGAIN:
+    case EBUSY:
+    case ENOBUFS:
+    case EUSERS: outcome.status = WEIR_OVERLOADED; break;
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case EADDRNOTAVAIL:
+    case ENOENT: outcome.flags = WEIR_NOT_SENT; break;
+    default: break;
+    }
+    return outcome;
+}
+
+struct weir_outcome weir_from_int(int result)
+{
+    return (struct weir_outcome) { .status = result == 0 ? WEIR_OK : WEIR_FAILED, .code = result };
+}
+
+struct weir_outcome weir_from_http(int status)
+{
+    struct weir_outcome outcome = { .status = WEIR_OK, .code = status };
+    if (status == 429 || status == 503) outcome.status = WEIR_OVERLOADED;
+    else if (status < 100 || status >= 500 || status == 408 || status == 425) outcome.status = WEIR_FAILED;
+    return outcome;
+}
+
+const char *weir_status_text(enum weir_status status)
+{
+    static const char *const texts[] = { "ok", "failed", "rejected", "expired", "canceled", "overloaded",
+        "ignored" };
+    return (unsigned)status < WEIR_STATUSES ? texts[status] : "?";
+}
+
+const char *weir_reason_text(enum weir_reason reason)
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        WEIR_REASON_MAP(X)
+#undef X
+    };
+    return (unsigned)reason < WEIR_REASONS ? texts[reason] : "?";
+}

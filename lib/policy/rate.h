@@ -1,0 +1,49 @@
+/* The rate limit's words.
+ *
+ * One word, tat, is the limit (gcra.h). In the leased form each thread with a line of its own also has *credit*:
+ * tokens that it took from tat earlier, `lease` at once, and spends without another look at the shared line.
+ *
+ * Invariants:
+ *   1. in any window of length t at most burst + rate * t tokens pass that are not given back; by leases at
+ *      most SHARDS * lease more: the credit that the window found when it began;
+ *   2. a cell never holds more than `lease`, and only the thread whose line it is writes it;
+ *   3. what goes back never adds to what invariant 1 allows: to tat what has not grown back (gcra.h), to a
+ *      cell only in the instant in which it was taken, so that no window holds the one without the other. */
+#ifndef WEIR_LIB_RATE_H
+#define WEIR_LIB_RATE_H
+
+#include "policy/gcra.h"
+#include "policy/handle.h"
+
+#include <weir/rate.h>
+
+struct rate_config {
+    uint64_t permits, period_ns, burst;
+    uint64_t wait;   /* units; 0: refuse at once */
+    uint32_t lease;  /* 0: the single-word form */
+    uint32_t timing; /* enum weir_timing, never AUTO */
+};
+
+struct rate_cell {
+    uint64_t credit;
+} CACHE_ALIGNED;
+
+struct rate_state {
+    struct gcra gcra;
+    uint64_t burst;                /* in tokens; here too, so that one line is all that a take needs */
+    struct rate_cell cell[SHARDS]; /* only there in the leased form */
+};
+
+enum {
+    RATE_REFUSED = POLICY_COUNTERS,
+    RATE_REFUSED_WAIT,
+    RATE_WAITED,
+    RATE_GIVEN_BACK,
+};
+
+struct weir_verdict rate_admit(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns);
+struct weir_verdict rate_settle(const void *config, void *state, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,101 @@
+/* The rate limit's hot halves: to take, in a pipeline and alone.
+ *
+ * lib/runtime/alone.c makes weir_rate_acquire() of rate_acquire_credit(), which needs no clock, and
+ * rate_acquire(). */
+#ifndef WEIR_LIB_RATE_HOT_H
+#define WEIR_LIB_RATE_HOT_H
+
+#include "policy/rate.h"
+
+/* A slot: word 0 is the turn, in units; word 1 { leased:1 | unused:15 | attempts before it:16 | cost:32 }. */
+#define RATE_LEASED (UINT64_C(1) << 63)
+
+static ALWAYS_INLINE void rate_keep(struct weir_slot *slot, uint64_t turn, uint32_t cost, uint32_t attempts)
+{
+    slot->word[0] = turn;
+    slot->word[1] = (uint64_t)attempts << 32 | cost;
+}
+
+static ALWAYS_INLINE bool rate_take_credit(struct rate_cell *cell, uint32_t cost)
+{
+    uint64_t credit = atomic_load_relaxed(&cell->credit);
+    if (unlikely(credit < cost)) return false;
+    atomic_store_relaxed(&cell->credit, credit - cost);
+    return true;
+}
+
+/* The lease is spent at once in part: what was left was less than cost, so the cell stays within a lease. */
+static ALWAYS_INLINE bool rate_take_lease(const struct rate_config *config, struct rate_state *state,
+    struct rate_cell *cell, uint32_t cost, uint64_t now)
+{
+    if (!gcra_take(&state->gcra, config->lease * state->gcra.token, now)) return false;
+    atomic_store_relaxed(&cell->credit, atomic_load_relaxed(&cell->credit) + config->lease - cost);
+    return true;
+}
+
+static ALWAYS_INLINE bool rate_take_exactly(struct rate_state *state, uint32_t cost, uint64_t now)
+{
+    if (unlikely(cost > state->burst)) return false;
+    return gcra_take(&state->gcra, cost * state->gcra.token, now);
+}
+
+/* True: taken, and the slot says how. */
+static ALWAYS_INLINE bool rate_take(const struct rate_config *config, struct rate_state *state, uint32_t line,
+    bool solo, struct weir_slot *slot, uint32_t cost, uint32_t attempts, uint64_t now_ns)
+{
+    uint64_t now = gcra_units(now_ns);
+    rate_keep(slot, now, cost, attempts);
+    if (solo & (cost <= config->lease)) {
+        slot->word[1] |= RATE_LEASED;
+        if (likely(rate_take_credit(&state->cell[line], cost))) return true;
+        if (likely(rate_take_lease(config, state, &state->cell[line], cost, now))) return true;
+        slot->word[1] &= ~RATE_LEASED;
+    }
+    return rate_take_exactly(state, cost, now);
+}
+
+/* ---- alone ---- */
+
+struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
+struct weir_outcome rate_acquire_by_mode(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
+
+static ALWAYS_INLINE void rate_require(const struct weir_policy *rate, uint32_t cost, const char *function)
+{
+    WEIR_REQUIRE(rate != NULL, function, "policy is NULL");
+    if (unlikely(rate->head->kind != POLICY_RATE)) policy_require(rate, POLICY_RATE, function);
+    WEIR_REQUIRE(cost != 0, function, "cost is 0");
+}
+
+static ALWAYS_INLINE bool rate_is_on(const struct weir_policy *rate)
+{
+    return atomic_load_relaxed(&rate->head->mode) == WEIR_MODE_ON;
+}
+
+static ALWAYS_INLINE bool rate_acquire_credit(struct weir_policy *rate, uint32_t cost)
+{
+    rate_require(rate, cost, "weir_rate_acquire");
+    const struct rate_config *config = rate->config;
+    uint32_t line = thread_shard();
+    if (unlikely(!rate_is_on(rate))) return false;
+    bool solo = line < SHARDS;
+    if (!(solo & (cost <= config->lease))) return false;
+    if (!rate_take_credit(&((struct rate_state *)rate->state)->cell[line], cost)) return false;
+    counters_add(rate->counters, line, true, POLICY_PASSED_ALONE, 1);
+    return true;
+}
+
+static ALWAYS_INLINE struct weir_outcome rate_acquire(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
+{
+    rate_require(rate, cost, "weir_rate_acquire_at");
+    if (unlikely(!rate_is_on(rate))) return rate_acquire_by_mode(rate, cost, now_ns);
+    uint32_t line = thread_shard();
+    bool solo = line < SHARDS;
+    struct weir_slot slot;
+    if (unlikely(!rate_take(rate->config, rate->state, line, solo, &slot, cost, 0, now_ns))) {
+        return rate_refused(rate, cost, now_ns);
+    }
+    counters_add(rate->counters, line, solo, POLICY_PASSED_ALONE, 1);
+    return (struct weir_outcome){ .status = WEIR_OK };
+}
+
+#endif
