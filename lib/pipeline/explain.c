@@ -1,0 +1,130 @@
+/* A pipeline in words: its order, the worst that it allows, and what the linter says to it. */
+#include "base/arithmetic.h"
+#include "pipeline/bounds.h"
+#include "pipeline/prose.h"
+#include "pipeline/text.h"
+#include "policy/budget.h"
+#include "policy/retry.h"
+#include "policy/timeout.h"
+
+#define FINDINGS_SHOWN 32
+
+static void say_order(struct prose *prose, const struct weir_pipeline *pipeline, uint64_t now_ns)
+{
+    static const char *const modes[] = { "", " [shadow]", " [disabled]", " [forced open]",
+        " [forced closed]" };
+    char name[WEIR_NAME_MAX * 4 + 1];
+    prose_say(prose, "pipeline \"%s\", outermost first:\n", escape(pipeline->name, name, sizeof name));
+    for (uint32_t i = 0; i < pipeline->count; i++) {
+        const struct weir_policy *policy = pipeline->policy[i];
+        struct describe_text numbers = policy_described(policy, now_ns);
+        prose_say(prose, "  %2u  %s%s%s%s\n", i, policy_text(policy).text, modes[weir_policy_mode(policy)],
+            numbers.text[0] == '\0' ? "" : ": ", numbers.text);
+    }
+    if (pipeline->count == 0) prose_say(prose, "  (no policy)\n");
+}
+
+static void say_attempts(
+    struct prose *prose, const struct weir_pipeline *pipeline, const struct bounds *bounds)
+{
+    uint64_t attempts = bounds->attempts[0];
+    prose_say(prose, "worst case of a call:\n  attempts       %" PRIu64 "%s\n", attempts,
+        attempts > 1 ? "; retry: only calls marked idempotent or not sent" : "");
+    prose_say(prose, "  amplification  %" PRIu64 " operations for a call", attempts);
+    for (uint32_t i = 0; i < pipeline->count; i++) {
+        if (!policy_is(pipeline, i, POLICY_RETRY) || bounds->attempts[i] == bounds->attempts[i + 1]) continue;
+        const struct weir_budget *budget = pipeline->policy[i]->auxiliary;
+        prose_say(prose, "; the budget of %s bears %u %% of the calls and %u a second",
+            policy_text(pipeline->policy[i]).text, budget->percent, budget->floor_per_s);
+    }
+    prose_say(prose, "\n");
+}
+
+/* The deadline to measure against: the callers' if it is known, else that of the outermost timeout. */
+static uint64_t find_deadline(const struct weir_pipeline *pipeline, uint64_t deadline_ns, uint32_t *timeout)
+{
+    *timeout = pipeline->count;
+    if (deadline_ns != 0) return deadline_ns;
+    for (uint32_t i = 0; i < pipeline->count; i++) {
+        if (!policy_is(pipeline, i, POLICY_TIMEOUT)) continue;
+        *timeout = i;
+        return ((const struct timeout_config *)pipeline->policy[i]->config)->timeout_ns;
+    }
+    return WEIR_NEVER;
+}
+
+static void say_waits(struct prose *prose, const struct weir_pipeline *pipeline, uint32_t from)
+{
+    for (uint32_t i = from; i < pipeline->count; i++) {
+        const struct weir_policy *policy = pipeline->policy[i];
+        if (policy->head->kind == POLICY_RETRY) {
+            uint32_t attempts = ((const struct retry_config *)policy->config)->attempts;
+            uint64_t sum_ns = 0;
+            for (uint32_t k = 0; k + 1 < attempts; k++)
+                sum_ns = time_add(sum_ns, bounds_backoff_most(policy, k));
+            if (sum_ns != 0) {
+                prose_say(prose, "; %s backs off for up to %s, longer if a callee asks for it",
+                    policy_text(policy).text, duration_text(sum_ns).text);
+            }
+        } else if (bounds_wait(policy) != 0) {
+            prose_say(prose, "; %s holds for up to %s", policy_text(policy).text,
+                duration_text(bounds_wait(policy)).text);
+        }
+    }
+}
+
+/* What is inside the deadline's owner would take, and what the deadline makes of it. */
+static void say_latency(struct prose *prose, const struct weir_pipeline *pipeline,
+    const struct bounds *bounds, uint64_t deadline_ns)
+{
+    uint32_t timeout, from;
+    uint64_t limit_ns = find_deadline(pipeline, deadline_ns, &timeout);
+    from = timeout < pipeline->count ? timeout + 1 : 0;
+    uint64_t wants_ns = bounds->takes_ns[from];
+    prose_say(prose, "  latency        ");
+    if (wants_ns == WEIR_NEVER && limit_ns == WEIR_NEVER) {
+        prose_say(prose, "unbounded: no timeout, and no deadline is known");
+    } else if (wants_ns == WEIR_NEVER) {
+        prose_say(prose, "%s, the deadline: nothing inside ends earlier", duration_text(limit_ns).text);
+    } else if (limit_ns == WEIR_NEVER) {
+        prose_say(prose, "%s; no deadline is known", duration_text(wants_ns).text);
+    } else if (wants_ns > limit_ns) {
+        prose_say(prose, "%s, the deadline: it cuts off timeouts, waits and back-offs of %s",
+            duration_text(limit_ns).text, duration_text(wants_ns).text);
+    } else {
+        prose_say(prose, "%s, within the deadline of %s", duration_text(wants_ns).text,
+            duration_text(limit_ns).text);
+    }
+    if (timeout < pipeline->count) prose_say(prose, " (%s)", policy_text(pipeline->policy[timeout]).text);
+    else if (limit_ns != WEIR_NEVER) prose_say(prose, " (the callers')");
+    say_waits(prose, pipeline, from);
+    prose_say(prose, "\n");
+}
+
+static void say_findings(struct prose *prose, const struct weir_pipeline *pipeline, uint64_t deadline_ns)
+{
+    struct weir_finding findings[FINDINGS_SHOWN];
+    size_t count = weir_pipeline_lint(pipeline, deadline_ns, findings, FINDINGS_SHOWN);
+    if (count == 0) {
+        prose_say(prose, "findings: none\n");
+        return;
+    }
+    prose_say(prose, "findings:\n");
+    for (size_t i = 0; i < count && i < FINDINGS_SHOWN; i++) {
+        prose_say(prose, "  %2u  %s\n", findings[i].position, findings[i].text);
+    }
+    if (count > FINDINGS_SHOWN) prose_say(prose, "  and %zu more\n", count - FINDINGS_SHOWN);
+}
+
+size_t pipeline_explain(
+    const struct weir_pipeline *pipeline, uint64_t deadline_ns, uint64_t now_ns, char *buffer, size_t size)
+{
+    struct prose prose = { buffer, size, 0 };
+    struct bounds bounds;
+    bounds_find(pipeline, deadline_ns, &bounds);
+    say_order(&prose, pipeline, now_ns);
+    say_attempts(&prose, pipeline, &bounds);
+    say_latency(&prose, pipeline, &bounds, deadline_ns);
+    say_findings(&prose, pipeline, deadline_ns);
+    return prose.length;
+}

@@ -1,0 +1,329 @@
+/* The call machine: what each event does to a call that left the fast lists, and the public functions.
+ *
+ *                  .------------------ FAST ------------------.
+ *     begin -------+                    | anything unusual     | OK, in time
+ *                  |                    v                      v
+ *                  '--> admit ----> RUNNING --settle--> unwind --> OVER
+ *                        |  ^          |                 | | |
+ *                        v  | wake     | wake: time      | | '--> FALLING --settle--> unwind
+ *                      HOLDING         | over, canceled  | '----> BACKING_OFF --wake--> admit
+ *                                      '----> unwind     '------> AWAITING --settle--> BACKING_OFF
+ *
+ *     begin    weir_call_begin     FAST, or machine_begin_slow()       admit   machine_admit()  admission.c
+ *     settle   weir_call_settle    FAST, or machine_settle_slow()      unwind  machine_unwind() unwind.c
+ *     wake     weir_call_wake      wake(), abandon(), cut_short()      cancel  weir_call_cancel()
+ *
+ * Invariants:
+ *   1. a bit in admitted or lasting, or held: that policy is owed exactly one settle, and none else is;
+ *   2. OVER with nothing pending: no bit is left;
+ *   3. an attempt runs in FAST, RUNNING and FALLING, and where pending says so; never two operations;
+ *   4. the outcome of the context's end cannot be undone: CALL_ENDING stops retries and fallbacks. */
+#include "pipeline/machine_hot.h"
+
+#include "base/counters.h"
+
+/* The skipped policies get their slots as if they had been asked at the begin. */
+static void materialize(struct weir_call *call, uint32_t count)
+{
+    const struct weir_pipeline *pipeline = call->pipeline;
+    call->flags |= CALL_SLOW;
+    call->attempt_ns = call->began_ns;
+    call->ran_ns = 0;
+    call->admitted = (uint16_t)((1u << count) - 1);
+    call->skipped = call->lasting = 0;
+    call->late_by = call->pending = call->shadowed = call->falling = 0;
+    call->waiter = 0;
+    call->outcome = call->hidden = (struct weir_outcome) { 0 };
+    if (!pipeline->folded) return;
+    call->attempt.deadline_ns = call_base_deadline(call);
+    call->deadline_by = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct weir_policy *policy = pipeline->policy[i];
+        if ((policy->flags & WEIR_POLICY_QUIET_ADMIT) == 0 || policy->ops->admit == NULL) continue;
+        call->cursor = (uint8_t)i;
+        policy->ops->admit(policy->config, policy->state, &call->slot[i], call, call->began_ns);
+    }
+}
+
+void machine_take_options(struct weir_call *call, const struct weir_call_options *options)
+{
+    bool known = options->size != 0;
+    known &= options->size <= sizeof *options;
+    WEIR_REQUIRE(
+        known, "weir_call_begin", "options.size is unknown (use WEIR_CONFIG or weir_call_options_init)");
+    if (options->idempotent) call->flags |= CALL_IDEMPOTENT;
+    if (options->weight > 1) {
+        call->weight = options->weight;
+        call->flags |= CALL_WEIGHTED;
+    }
+    if (options->seed != 0) {
+        call->random = options->seed;
+        call->flags |= CALL_SEEDED;
+    }
+    if (options->waker.post != NULL) {
+        call->waker = options->waker;
+        call->flags |= CALL_ARMED;
+    }
+    if (options->value != NULL && call->pipeline->result_size != 0) {
+        call->value = options->value;
+        call->flags |= CALL_VALUED;
+    }
+}
+
+/* The end that comes from outside: CANCELED, or EXPIRED by the deadline in force. The last real error's code
+ * stays. */
+void machine_set_ended(struct weir_call *call, enum weir_status status)
+{
+    bool canceled = status == WEIR_CANCELED;
+    uint8_t by = canceled ? 0 : call->deadline_by;
+    if (by == 0) call->flags |= CALL_ENDING;
+    call->outcome = (struct weir_outcome) {
+        .status = (uint8_t)status,
+        .reason = canceled ? WEIR_REASON_CANCELED
+            : by == 0      ? WEIR_REASON_DEADLINE
+                           : WEIR_REASON_TIMEOUT,
+        .by = by,
+        .code = call->outcome.code,
+    };
+}
+
+static enum weir_status context_status(const struct weir_call *call, uint64_t now_ns)
+{
+    const struct weir_context *context = call->attempt.context;
+    if (context != NULL) {
+        if (context_canceled(context) != 0) return WEIR_CANCELED;
+    }
+    return now_ns >= call->attempt.deadline_ns ? WEIR_EXPIRED : WEIR_OK;
+}
+
+/* ---- begin ---- */
+
+COLD struct weir_step machine_begin_slow(struct weir_call *call, uint64_t now_ns)
+{
+    call->attempt.number = 0;
+    call->attempt.deadline_ns = call_base_deadline(call);
+    materialize(call, 0);
+    if ((atomic_load_relaxed(&call->pipeline->attention) & ATTENTION_DRAINING) != 0) {
+        call->outcome = (struct weir_outcome) { .status = WEIR_REJECTED, .reason = WEIR_REASON_DRAINING };
+        return machine_unwind(call, now_ns);
+    }
+    enum weir_status status = context_status(call, now_ns);
+    if (status != WEIR_OK) {
+        machine_set_ended(call, status);
+        return machine_unwind(call, now_ns);
+    }
+    return machine_admit(call, now_ns);
+}
+
+COLD struct weir_step machine_stopped(
+    struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
+{
+    call->attempt.number = 0;
+    if (answer.kind == WEIR_HOLD) call->held = (uint8_t)(position + 1);
+    materialize(call, position);
+    machine_note(call, position, answer, now_ns);
+    if (answer.kind == WEIR_REFUSE) return machine_refused(call, position, answer, now_ns);
+    if (answer.kind == WEIR_PASS) call->admitted |= (uint16_t)(1u << position);
+    return machine_admit(call, now_ns);
+}
+
+struct weir_step weir_call_begin(struct weir_call *call, const struct weir_pipeline *pipeline,
+    const struct weir_call_options *options, uint64_t now_ns)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_begin", "call is NULL");
+    WEIR_REQUIRE(pipeline != NULL, "weir_call_begin", "pipeline is NULL");
+    return machine_begin(call, pipeline, options, now_ns);
+}
+
+/* ---- settle ---- */
+
+/* What the operation said, put into the call's terms. */
+static void take_outcome(struct weir_call *call, struct weir_outcome outcome, uint64_t now_ns)
+{
+    enum weir_status status = (enum weir_status)outcome.status;
+    WEIR_REQUIRE(status < WEIR_STATUSES, "weir_call_settle", "the outcome's status is none");
+    outcome.by = 0;
+    outcome.flags &= WEIR_NOT_SENT;
+    if (status != WEIR_REJECTED) outcome.reason = WEIR_REASON_NONE;
+    call->outcome = outcome;
+    enum weir_status context = context_status(call, now_ns);
+    if (status == WEIR_OK) {
+        if (now_ns < call->attempt.deadline_ns) return;
+        call->outcome.flags |= WEIR_LATE;
+        call->late_by = call->deadline_by;
+    } else if (status == WEIR_FAILED || status == WEIR_EXPIRED) {
+        if (context == WEIR_OK) return;
+        machine_set_ended(call, context);
+        call->outcome.flags |= outcome.flags;
+    } else if (status == WEIR_CANCELED && context == WEIR_CANCELED) {
+        machine_set_ended(call, context);
+    }
+}
+
+/* Abandoned work ended at last: what lasted for it is given back. */
+static struct weir_step settle_abandoned(
+    struct weir_call *call, uint8_t what, struct weir_outcome outcome, uint64_t now_ns)
+{
+    call->pending &= (uint8_t)~what;
+    pipeline_count(call->pipeline, call, PIPELINE_RETURNED);
+    for (uint32_t i = call->pipeline->count; i-- > 0 && call->pending == 0;) {
+        if ((call->lasting >> i & 1) == 0) continue;
+        struct weir_outcome copy = outcome;
+        machine_settle_one(call, i, &copy, now_ns);
+        call->lasting &= (uint16_t) ~(1u << i);
+    }
+    if (call->phase == PHASE_AWAITING) {
+        call->phase = PHASE_BACKING_OFF;
+        return weir_call_wake(call, now_ns);
+    }
+    if (call->phase != PHASE_OVER) return machine_step(call, WEIR_WAIT, call->attempt.deadline_ns);
+    if (call->pending == 0) pipeline_count(call->pipeline, call, PIPELINE_EMPTIED);
+    return machine_step(call, WEIR_DONE, WEIR_NEVER);
+}
+
+static struct weir_step settle_foreign(struct weir_call *call)
+{
+    if (call->phase != PHASE_OVER || call->pending != 0)
+        pipeline_count(call->pipeline, call, PIPELINE_FOREIGN);
+    call->phase = PHASE_OVER;
+    call->pending = 0;
+    call->outcome = (struct weir_outcome) { .status = WEIR_IGNORED, .reason = WEIR_REASON_FORKED };
+    return (struct weir_step) { .action = WEIR_DONE };
+}
+
+COLD struct weir_step machine_settle_slow(
+    struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns)
+{
+    static const char twice[] = "no such attempt is owed a settle (settled twice, or not begun)";
+    if (call->attempt.generation != process_generation()) return settle_foreign(call);
+    uint32_t line = thread_shard();
+    call->shard = (uint16_t)line;
+    call->solo = line < SHARDS;
+    bool function = attempt == 0, slow = (call->flags & CALL_SLOW) != 0;
+    uint8_t what = function ? WEIR_ABANDONED_FALLBACK : WEIR_ABANDONED_OPERATION;
+    if (!function) WEIR_REQUIRE(attempt == call->attempt.number, "weir_call_settle", twice);
+    if (slow && (call->pending & what) != 0) return settle_abandoned(call, what, outcome, now_ns);
+    if (function) {
+        WEIR_REQUIRE(call->phase == PHASE_FALLING, "weir_call_settle", twice);
+        call->outcome = outcome;
+        return machine_unwind(call, now_ns);
+    }
+    bool running = call->phase == PHASE_FAST;
+    running |= call->phase == PHASE_RUNNING;
+    WEIR_REQUIRE(running, "weir_call_settle", twice);
+    if (!slow) {
+        materialize(call, call->pipeline->count);
+        pipeline_count(call->pipeline, call, PIPELINE_ATTEMPTS);
+    }
+    call->ran_ns = time_max(time_since(now_ns, call->attempt_ns), 1);
+    take_outcome(call, outcome, now_ns);
+    return machine_unwind(call, now_ns);
+}
+
+struct weir_step weir_call_settle(
+    struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_settle", "call is NULL");
+    uint32_t line = thread_shard();
+    call->shard = (uint16_t)line;
+    call->solo = line < SHARDS;
+    return machine_settle(call, attempt, outcome, now_ns, true);
+}
+
+/* ---- wake and cancel ---- */
+
+/* The attempt or function that runs is given up; what lasts for it stays taken until it ends. */
+static struct weir_step abandon(struct weir_call *call, enum weir_status status, uint64_t now_ns)
+{
+    bool function = call->phase == PHASE_FALLING;
+    if ((call->flags & CALL_SLOW) == 0) {
+        materialize(call, call->pipeline->count);
+        pipeline_count(call->pipeline, call, PIPELINE_ATTEMPTS);
+    }
+    call->ran_ns = time_max(time_since(now_ns, call->attempt_ns), 1);
+    call->pending |= function ? WEIR_ABANDONED_FALLBACK : WEIR_ABANDONED_OPERATION;
+    pipeline_count(call->pipeline, call, PIPELINE_ABANDONED);
+    machine_set_ended(call, status);
+    machine_tell(call, call->deadline_by, WEIR_EVENT_ABANDONED, &call->outcome, now_ns);
+    return machine_unwind(call, now_ns);
+}
+
+/* Nothing runs; it waits no longer. */
+static struct weir_step cut_short(struct weir_call *call, enum weir_status status, uint64_t now_ns)
+{
+    call->ran_ns = 0;
+    machine_set_ended(call, status);
+    return machine_unwind(call, now_ns);
+}
+
+static void drive_from_here(struct weir_call *call)
+{
+    uint32_t line = thread_shard();
+    call->shard = (uint16_t)line;
+    call->solo = line < SHARDS;
+}
+
+struct weir_step weir_call_wake(struct weir_call *call, uint64_t now_ns)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_wake", "call is NULL");
+    if (call->attempt.generation != process_generation()) return settle_foreign(call);
+    drive_from_here(call);
+    if (call->phase == PHASE_OVER) return machine_step(call, WEIR_DONE, WEIR_NEVER);
+    enum weir_status status = context_status(call, now_ns);
+    uint64_t deadline_ns = call->attempt.deadline_ns;
+    switch ((enum call_phase)call->phase) {
+    case PHASE_FAST:
+        if (status != WEIR_OK) return abandon(call, status, now_ns);
+        return (struct weir_step) { .action = WEIR_WAIT, .attempt = 1, .at_ns = deadline_ns };
+    case PHASE_RUNNING:
+    case PHASE_FALLING:
+        if (status != WEIR_OK) return abandon(call, status, now_ns);
+        return machine_step(call, WEIR_WAIT, deadline_ns);
+    case PHASE_AWAITING:
+        if (status != WEIR_OK) return cut_short(call, status, now_ns);
+        return machine_step(call, WEIR_WAIT, deadline_ns);
+    case PHASE_BACKING_OFF:
+        if (status != WEIR_OK) return cut_short(call, status, now_ns);
+        if (now_ns < call->wake_ns)
+            return machine_step(call, WEIR_WAIT, time_min(call->wake_ns, deadline_ns));
+        return machine_admit(call, now_ns);
+    case PHASE_HOLDING:
+        if (status != WEIR_OK) return cut_short(call, status, now_ns);
+        return machine_admit(call, now_ns);
+    case PHASE_NONE:
+    case PHASE_OVER: break;
+    }
+    weir_misuse("weir_call_wake", "the call was not begun");
+}
+
+struct weir_step weir_call_cancel(struct weir_call *call, uint64_t now_ns)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_cancel", "call is NULL");
+    if (call->attempt.generation != process_generation()) return settle_foreign(call);
+    drive_from_here(call);
+    bool runs = call->phase == PHASE_FAST || call->phase == PHASE_RUNNING || call->phase == PHASE_FALLING;
+    if (runs) return abandon(call, WEIR_CANCELED, now_ns);
+    if (call->phase == PHASE_OVER) return machine_step(call, WEIR_DONE, WEIR_NEVER);
+    return cut_short(call, WEIR_CANCELED, now_ns);
+}
+
+struct weir_step weir_call_arm(struct weir_call *call, struct weir_waker waker, uint64_t now_ns)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_arm", "call is NULL");
+    WEIR_REQUIRE(waker.post != NULL, "weir_call_arm", "waker.post is NULL");
+    if (call->phase == PHASE_HOLDING) machine_let_go(call);
+    call->waker = waker;
+    call->flags |= CALL_ARMED;
+    return weir_call_wake(call, now_ns);
+}
+
+struct weir_outcome weir_call_outcome(const struct weir_call *call)
+{
+    WEIR_REQUIRE(call->phase == PHASE_OVER, "weir_call_outcome", "the call is not over");
+    return call->outcome;
+}
+
+const struct weir_attempt *weir_call_attempt(const struct weir_call *call)
+{
+    return &call->attempt;
+}

@@ -1,0 +1,108 @@
+/* A pipeline in memory: what a call reads first, the hooks that a call that goes well needs, and the rest.
+ *
+ * create() compiles the order into two hook lists. A policy whose admit cannot refuse and whose settle of an
+ * OK outcome does nothing (timeout, retry, fallback) is in neither: the deadlines that timeouts and fallbacks
+ * set at the begin are folded into cap_ns and reserve_ns. A call that leaves the fast lists, because it is
+ * refused, held, fails or is late, first gives the skipped policies their slots (materialize()) and goes on
+ * by the full list; both ways leave the same trace. */
+#ifndef WEIR_LIB_PIPELINE_H
+#define WEIR_LIB_PIPELINE_H
+
+#include "base/context.h"
+#include "base/event_ring.h"
+#include "base/histogram.h"
+#include "policy/handle.h"
+
+#include <weir/pipeline.h>
+
+typedef struct weir_verdict admit_hook(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns);
+typedef struct weir_verdict settle_hook(const void *config, void *state, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns);
+
+struct admit_entry {
+    admit_hook *admit;
+    const void *config;
+    void *state;
+    uint64_t position;
+};
+struct settle_entry {
+    settle_hook *settle;
+    const void *config;
+    void *state;
+    uint64_t position;
+};
+
+/* Why a begin may not take the fast lists. */
+enum { ATTENTION_DRAINING = 1, ATTENTION_MODES = 2 };
+
+/* Counted by its own thread: a call that goes well touches the first line only. */
+struct pipeline_line {
+    uint64_t begun, ok;
+    uint64_t last_ns; /* what the last timed call took, where calls are sampled */
+    uint64_t spare[5];
+} CACHE_ALIGNED;
+
+enum {
+    PIPELINE_DEGRADED,
+    PIPELINE_LATE,
+    PIPELINE_SHADOWED,
+    PIPELINE_ATTEMPTS, /* of calls that left the fast lists */
+    PIPELINE_ABANDONED,
+    PIPELINE_RETURNED, /* abandoned ones that ended at last */
+    PIPELINE_LEFT,     /* calls over while something still runs */
+    PIPELINE_EMPTIED,  /* of these, those where nothing runs any more */
+    PIPELINE_FOREIGN,
+    PIPELINE_ORPHANED, /* calls of the process that this one was forked from */
+    PIPELINE_COUNTERS,
+};
+struct pipeline_cold_line {
+    uint64_t ended[WEIR_STATUSES];
+    uint64_t refused[WEIR_REASONS];
+    uint64_t refused_by[WEIR_POLICIES_MAX];
+    uint64_t counter[PIPELINE_COUNTERS];
+} CACHE_ALIGNED;
+
+#define TIMING_CUSTOM 255 /* a clock of the user's own */
+
+struct weir_pipeline {
+    /* read by every call */
+    uint32_t attention;
+    uint8_t admits, settles, count, timing;
+    uint64_t cap_ns;     /* WEIR_NEVER: no timeout at all */
+    uint64_t reserve_ns; /* that fallbacks keep back */
+    uint32_t result_size;
+    bool folded;   /* the quiet policies are in neither list */
+    bool linked;   /* weir_run() links its calls (a policy may hold them) or gives them room for results */
+    bool budgeted; /* it has a retry: calls are reported to budgets */
+    struct pipeline_line *line;
+    struct weir_histogram *latency;
+    struct admit_entry admit[WEIR_POLICIES_MAX];
+    struct settle_entry settle[WEIR_POLICIES_MAX];
+    /* slow paths */
+    struct weir_policy *policy[WEIR_POLICIES_MAX];
+    struct pipeline_cold_line *cold;
+    struct event_ring *events;
+    struct weir_sink sink;
+    struct weir_clock clock;
+    uint64_t typical_ns, typical_until_ns; /* median of the calls that went well, and when to look again */
+    uint32_t delivering;
+    struct policy_link link[WEIR_POLICIES_MAX];
+    char name[WEIR_NAME_MAX + 1];
+};
+
+/* compile.c */
+void pipeline_compile(struct weir_pipeline *pipeline);
+void pipeline_notice(struct weir_pipeline *pipeline);
+
+/* stats.c */
+uint64_t pipeline_in_flight(const struct weir_pipeline *pipeline);
+void pipeline_forked(struct weir_pipeline *pipeline);
+
+static inline void pipeline_count(
+    const struct weir_pipeline *pipeline, const struct weir_call *call, uint32_t which)
+{
+    line_add(&pipeline->cold[call->shard].counter[which], 1, call->solo);
+}
+
+#endif

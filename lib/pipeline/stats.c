@@ -1,0 +1,79 @@
+/* What the lines of all threads add up to. */
+#include "pipeline/pipeline.h"
+
+#include "base/arithmetic.h"
+
+static uint64_t cold_sum(const struct weir_pipeline *pipeline, size_t offset)
+{
+    uint64_t sum = 0;
+    for_each_line(line)
+    {
+        const char *start = (const char *)&pipeline->cold[line];
+        sum += atomic_load_relaxed((const uint64_t *)(const void *)(start + offset));
+    }
+    return sum;
+}
+
+static uint64_t cold_counter(const struct weir_pipeline *pipeline, uint32_t which)
+{
+    return cold_sum(pipeline, offsetof(struct pipeline_cold_line, counter) + which * sizeof(uint64_t));
+}
+
+static uint64_t cold_ended(const struct weir_pipeline *pipeline, uint32_t status)
+{
+    return cold_sum(pipeline, offsetof(struct pipeline_cold_line, ended) + status * sizeof(uint64_t));
+}
+
+static void hot_sums(const struct weir_pipeline *pipeline, uint64_t *begun, uint64_t *ok)
+{
+    *begun = *ok = 0;
+    for_each_line(line)
+    {
+        *ok += atomic_load_relaxed(&pipeline->line[line].ok);
+        *begun += atomic_load_relaxed(&pipeline->line[line].begun);
+    }
+}
+
+/* Ends are summed before begins, so that a call which does both meanwhile is not missing one. */
+uint64_t pipeline_in_flight(const struct weir_pipeline *pipeline)
+{
+    uint64_t ended = cold_counter(pipeline, PIPELINE_EMPTIED), begun, ok;
+    for (uint32_t i = 0; i < WEIR_STATUSES; i++) ended += cold_ended(pipeline, i);
+    ended += cold_counter(pipeline, PIPELINE_ORPHANED);
+    hot_sums(pipeline, &begun, &ok);
+    return time_since(begun + cold_counter(pipeline, PIPELINE_LEFT), ended + ok);
+}
+
+/* In a forked child: the parent's calls will not end here. */
+void pipeline_forked(struct weir_pipeline *pipeline)
+{
+    pipeline->cold[SHARDS].counter[PIPELINE_ORPHANED] += pipeline_in_flight(pipeline);
+}
+
+struct weir_pipeline_stats weir_pipeline_stats(const struct weir_pipeline *pipeline)
+{
+    struct weir_pipeline_stats stats = { .in_flight = pipeline_in_flight(pipeline) };
+    uint64_t ok;
+    for (uint32_t i = 0; i < WEIR_STATUSES; i++) stats.ended[i] = cold_ended(pipeline, i);
+    for (uint32_t i = 0; i < WEIR_REASONS; i++) {
+        stats.refused[i] =
+            cold_sum(pipeline, offsetof(struct pipeline_cold_line, refused) + i * sizeof(uint64_t));
+    }
+    for (uint32_t i = 0; i < pipeline->count; i++) {
+        stats.refused_by[i] =
+            cold_sum(pipeline, offsetof(struct pipeline_cold_line, refused_by) + i * sizeof(uint64_t));
+    }
+    stats.degraded = cold_counter(pipeline, PIPELINE_DEGRADED);
+    stats.late = cold_counter(pipeline, PIPELINE_LATE);
+    stats.shadowed = cold_counter(pipeline, PIPELINE_SHADOWED);
+    stats.abandoned = cold_counter(pipeline, PIPELINE_ABANDONED);
+    stats.zombies = time_since(stats.abandoned, cold_counter(pipeline, PIPELINE_RETURNED));
+    stats.foreign = cold_counter(pipeline, PIPELINE_FOREIGN);
+    stats.attempts = cold_counter(pipeline, PIPELINE_ATTEMPTS);
+    hot_sums(pipeline, &stats.begun, &ok);
+    stats.ended[WEIR_OK] += ok;
+    stats.attempts += ok;
+    stats.timed = weir_histogram_count(pipeline->latency);
+    if (pipeline->events != NULL) stats.events_dropped = event_ring_dropped(pipeline->events);
+    return stats;
+}

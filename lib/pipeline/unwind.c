@@ -1,0 +1,169 @@
+/* Outwards: the outcome goes from the innermost policy that is owed a settle to the outermost; each may change
+ * it, ask for another attempt, or for a fallback function. At the end the call is over. */
+#include "pipeline/machine.h"
+
+#include "policy/budget.h"
+
+static uint16_t bit(uint32_t position)
+{
+    return (uint16_t)(1u << position);
+}
+
+static uint16_t outside(uint32_t position) /* that position included */
+{
+    return (uint16_t)((2u << position) - 1);
+}
+
+/* Takes the call's waker back from the policy that holds it. */
+void machine_let_go(struct weir_call *call)
+{
+    if (call->waiter == 0) return;
+    struct weir_policy *policy = call->pipeline->policy[call->held - 1];
+    wakers_disarm(&policy->wakers, call->waiter - 1, call);
+    call->waiter = 0;
+}
+
+void machine_tell(const struct weir_call *call, uint32_t position_plus_one, enum weir_event_kind kind,
+    const struct weir_outcome *outcome, uint64_t now_ns)
+{
+    const struct weir_pipeline *pipeline = call->pipeline;
+    if (pipeline->events == NULL) return;
+    event_ring_push(pipeline->events,
+        (struct weir_event) {
+            .kind = (uint8_t)kind,
+            .policy = (uint8_t)position_plus_one,
+            .attempt = (uint8_t)call->attempt.number,
+            .reason = outcome->reason,
+            .code = outcome->code,
+            .now_ns = now_ns,
+        });
+}
+
+/* What a verdict asks for beside its answer: calls to wake, something to tell. */
+void machine_note(struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
+{
+    if ((answer.flags & WEIR_VERDICT_WAKE) != 0) policy_post(call->pipeline->policy[position]);
+    if ((answer.flags & WEIR_VERDICT_EVENT) != 0) {
+        machine_tell(call, position + 1, (enum weir_event_kind)answer.event, &call->outcome, now_ns);
+    }
+}
+
+/* What this pipeline's calls typically take; the median is looked up once a second at most. */
+static uint64_t typical(struct weir_pipeline *pipeline, uint64_t now_ns)
+{
+    uint64_t until_ns = atomic_load_relaxed(&pipeline->typical_until_ns);
+    if (now_ns >= until_ns && atomic_cas_relaxed(&pipeline->typical_until_ns, &until_ns, now_ns + WEIR_S)) {
+        atomic_store_relaxed(&pipeline->typical_ns, weir_histogram_quantile(pipeline->latency, 500000));
+    }
+    return atomic_load_relaxed(&pipeline->typical_ns);
+}
+
+struct weir_verdict machine_settle_one(
+    struct weir_call *call, uint32_t position, struct weir_outcome *outcome, uint64_t now_ns)
+{
+    struct weir_policy *policy = call->pipeline->policy[position];
+    if (call->held == position + 1) machine_let_go(call);
+    struct weir_verdict answer = verdict(WEIR_PASS);
+    if (policy->ops->settle != NULL) {
+        call->cursor = (uint8_t)position;
+        if (policy->head->kind == POLICY_RETRY) {
+            call->budget = policy->auxiliary;
+            call->typical_ns = typical((struct weir_pipeline *)call->pipeline, now_ns);
+        }
+        answer =
+            policy->ops->settle(policy->config, policy->state, &call->slot[position], call, outcome, now_ns);
+    }
+    if (call->held == position + 1) call->held = 0;
+    machine_note(call, position, answer, now_ns);
+    return answer;
+}
+
+void machine_deposit(const struct weir_pipeline *pipeline, uint64_t calls, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < pipeline->count; i++) {
+        const struct weir_policy *policy = pipeline->policy[i];
+        if (policy->head->kind == POLICY_RETRY) budget_deposit(policy->auxiliary, calls, now_ns);
+    }
+}
+
+/* The retry at that position wants another attempt. What is inside it was settled and will be asked anew. */
+static struct weir_step again(
+    struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
+{
+    call->skipped &= outside(position);
+    call->ran_ns = 0;
+    call->wake_ns = answer.at_ns;
+    call->phase = PHASE_BACKING_OFF;
+    if ((call->pending & WEIR_ABANDONED_OPERATION) != 0) {
+        call->phase = PHASE_AWAITING;
+        return machine_step(call, WEIR_WAIT, call->attempt.deadline_ns);
+    }
+    if (now_ns >= answer.at_ns) return machine_admit(call, now_ns);
+    return machine_step(call, WEIR_WAIT, time_min(answer.at_ns, call->attempt.deadline_ns));
+}
+
+static struct weir_step fall_back(struct weir_call *call, uint32_t position)
+{
+    const struct weir_pipeline *pipeline = call->pipeline;
+    call->phase = PHASE_FALLING;
+    call->falling = (uint8_t)(position + 1);
+    if (pipeline->result_size != 0) call->attempt.value = (char *)(call + 1) + pipeline->result_size;
+    struct weir_step step = machine_step(call, WEIR_RUN, call->attempt.deadline_ns);
+    step.what = WEIR_FALLBACK;
+    return step;
+}
+
+static void count_end(struct weir_call *call, uint64_t now_ns)
+{
+    const struct weir_pipeline *pipeline = call->pipeline;
+    const struct weir_outcome *outcome = &call->outcome;
+    struct pipeline_cold_line *cold = &pipeline->cold[call->shard];
+    line_add(&cold->ended[outcome->status], 1, call->solo);
+    if (outcome->status == WEIR_REJECTED) {
+        line_add(&cold->refused[outcome->reason], 1, call->solo);
+        if (outcome->by != 0) line_add(&cold->refused_by[outcome->by - 1], 1, call->solo);
+    }
+    if ((outcome->flags & WEIR_DEGRADED) != 0) line_add(&cold->counter[PIPELINE_DEGRADED], 1, call->solo);
+    if ((outcome->flags & WEIR_LATE) != 0) line_add(&cold->counter[PIPELINE_LATE], 1, call->solo);
+    if ((outcome->flags & WEIR_SHADOW) != 0) line_add(&cold->counter[PIPELINE_SHADOWED], 1, call->solo);
+    if (call->pending != 0) line_add(&cold->counter[PIPELINE_LEFT], 1, call->solo);
+    if (pipeline->budgeted && call->attempt.number != 0) machine_deposit(pipeline, 1, now_ns);
+}
+
+static struct weir_step over(struct weir_call *call, uint64_t now_ns)
+{
+    const struct weir_pipeline *pipeline = call->pipeline;
+    if (call->shadowed != 0) call->outcome.flags |= WEIR_SHADOW;
+    if (call->outcome.status == WEIR_OK && (call->flags & CALL_VALUED) != 0) {
+        __builtin_memcpy(call->value, call->attempt.value, pipeline->result_size);
+    }
+    call->phase = PHASE_OVER;
+    count_end(call, now_ns);
+    return machine_step(call, WEIR_DONE, WEIR_NEVER);
+}
+
+/* A policy that lasts keeps its permit for work that was abandoned but still runs. */
+static bool lasts(const struct weir_call *call, uint32_t position)
+{
+    if (call->pending == 0) return false;
+    return (call->pipeline->policy[position]->flags & WEIR_POLICY_LASTING) != 0;
+}
+
+struct weir_step machine_unwind(struct weir_call *call, uint64_t now_ns)
+{
+    for (uint32_t i = call->pipeline->count; i-- > 0;) {
+        bool held = call->held == i + 1;
+        if ((call->admitted & bit(i)) == 0 && !held) continue;
+        if (!held && lasts(call, i)) {
+            call->admitted &= (uint16_t)~bit(i);
+            call->lasting |= bit(i);
+            continue;
+        }
+        struct weir_verdict answer = machine_settle_one(call, i, &call->outcome, now_ns);
+        bool ending = (call->flags & CALL_ENDING) != 0;
+        if (answer.kind == WEIR_AGAIN && !ending) return again(call, i, answer, now_ns);
+        if (answer.kind == WEIR_FALL_BACK && !ending) return fall_back(call, i);
+        call->admitted &= (uint16_t)~bit(i);
+    }
+    return over(call, now_ns);
+}
