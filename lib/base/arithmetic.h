@@ -33,7 +33,7 @@ static inline uint64_t multiply_saturating(uint64_t a, uint64_t b)
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-/* n / divisor without a division: multiply and shift. Off by one near a multiple, which is harmless for
+/* n / divisor, 2 or more, without a division: multiply and shift. Off by one near a multiple, which is harmless for
  * what it is used for: choosing a bucket by time, the same way for every reader and writer. */
 struct reciprocal {
     uint64_t multiplier;
@@ -50,7 +50,6 @@ static inline struct reciprocal reciprocal_of(uint64_t divisor)
 
 static inline uint64_t reciprocal_divide(uint64_t n, struct reciprocal r)
 {
-    if (r.multiplier == 0) return n >> r.shift;
     return (uint64_t)(((unsigned __int128)n * r.multiplier) >> 64) >> r.shift;
 }
 

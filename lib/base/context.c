@@ -1,20 +1,18 @@
 #include "base/context.h"
-#include "base/counters.h"
 
-static struct counters counts;
+struct counters weir_context_counters;
 
 void context_count(uint32_t which)
 {
-    uint32_t line = thread_shard();
-    counters_add(&counts, line, line < SHARDS, which, 1);
+    context_count_at(thread_shard(), which);
 }
 
 struct weir_context_stats weir_context_stats(void)
 {
     return (struct weir_context_stats) {
-        .detached = counters_sum(&counts, CONTEXT_DETACHED),
-        .clipped = counters_sum(&counts, CONTEXT_CLIPPED),
-        .without_deadline = counters_sum(&counts, CONTEXT_WITHOUT_DEADLINE),
+        .detached = counters_sum(&weir_context_counters, CONTEXT_DETACHED),
+        .clipped = counters_sum(&weir_context_counters, CONTEXT_CLIPPED),
+        .without_deadline = counters_sum(&weir_context_counters, CONTEXT_WITHOUT_DEADLINE),
     };
 }
 

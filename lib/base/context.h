@@ -5,7 +5,7 @@
 #ifndef WEIR_LIB_CONTEXT_H
 #define WEIR_LIB_CONTEXT_H
 
-#include "base/thread.h"
+#include "base/counters.h"
 
 #include <weir/context.h>
 
@@ -17,7 +17,13 @@ struct weir_source {
 };
 
 enum { CONTEXT_DETACHED, CONTEXT_CLIPPED, CONTEXT_WITHOUT_DEADLINE };
+extern struct counters weir_context_counters;
 void context_count(uint32_t which);
+
+static inline void context_count_at(uint32_t line, uint32_t which)
+{
+    counters_add(&weir_context_counters, line, line < SHARDS, which, 1);
+}
 
 /* The nearest canceled source's reason; 0: none is. A source that was reset gives -1. */
 static inline int32_t context_canceled(const struct weir_context *context)

@@ -1,12 +1,24 @@
 /* The events of a pipeline on their way to its sink: a bounded ring that any thread fills and one at a time
- * empties. It is ck's multi-producer ring; all use of it is in this pair of files.
+ * empties. It is ck's ring; all use of it is in this pair of files.
  *
  *     push()     any thread: into the ring, or dropped and counted when it is full
  *     deliver()  whoever finds nobody delivering: takes events out and hands them to the sink, which may call
  *                weir again: what that pushes is taken by the same loop, not by a second one
  *
- * Invariants: the sink is never entered twice at once; no lock is held while it runs; what was pushed before a
- * deliver() that found another at work is delivered by that other, which looks again after it let go. */
+ *                     swap ASKED, it was IDLE
+ *               IDLE -----------------------> ASKED <------. somebody else came: he leaves,
+ *                 ^                             |          | the loop goes round once more
+ *                 '--- nobody came meanwhile -- BUSY ------'
+ *                                          (takes until it is empty)
+ *
+ * Invariants:
+ *   1. One thread has the turn, so the ring needs one consumer only, and the sink is never entered twice at
+ *      once; nothing is held that anybody waits for while it runs.
+ *   2. Nothing stays behind: whoever finds the turn taken has written ASKED after his push, and the turn is
+ *      given back by a compare-and-swap that fails upon it. Only a deliverer that has handed over
+ *      EVENT_RING_SIZE events leaves the rest to the next.
+ *   3. The ring is of one process. What a forked child inherits is the parent's to deliver, and perhaps half
+ *      written: the child's first look at it empties it. */
 #ifndef WEIR_LIB_EVENT_RING_H
 #define WEIR_LIB_EVENT_RING_H
 
@@ -20,11 +32,14 @@
 struct event_ring {
     ck_ring_t ring;
     uint64_t dropped;
-    uint32_t delivering;
+    uint32_t turn;    /* IDLE, BUSY or ASKED */
+    uint32_t process; /* whose it is; changes under the lock */
+    uint32_t lock;
     struct weir_event slot[EVENT_RING_SIZE];
 };
 
 void event_ring_init(struct event_ring *ring);
+/* Never waits, but for another push between its two steps. */
 bool event_ring_push(struct event_ring *ring, struct weir_event event);
 /* Answers how many were delivered; at most EVENT_RING_SIZE, so that a busy sink's thread gets away. */
 size_t event_ring_deliver(

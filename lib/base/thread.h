@@ -45,10 +45,13 @@ extern uint32_t weir_shards_ever;
     for (uint32_t bits_ = atomic_load_acquire(&weir_shards_ever) | (UINT32_C(1) << SHARDS), line; \
          bits_ != 0 && (line = (uint32_t)__builtin_ctz(bits_), true); bits_ &= bits_ - 1)
 
-static inline void line_add(uint64_t *word, uint64_t n, bool solo)
+/* Answers what it was before. */
+static inline uint64_t line_add(uint64_t *word, uint64_t n, bool solo)
 {
-    if (likely(solo)) atomic_store_relaxed(word, atomic_load_relaxed(word) + n);
-    else atomic_add_relaxed(word, n);
+    if (unlikely(!solo)) return atomic_add_relaxed(word, n);
+    uint64_t before = atomic_load_relaxed(word);
+    atomic_store_relaxed(word, before + n);
+    return before;
 }
 
 extern uint32_t *weir_process_word; /* points into the wiped page once lib/os has one */

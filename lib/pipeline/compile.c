@@ -14,8 +14,6 @@ static bool is_quiet(const struct weir_policy *policy)
  * each fallback takes its reserve off. Both together: min(deadline - all reserves, now + cap). */
 static void fold(struct weir_pipeline *pipeline)
 {
-    pipeline->cap_ns = WEIR_NEVER;
-    pipeline->reserve_ns = 0;
     for (uint32_t i = 0; i < pipeline->count; i++) {
         const struct weir_policy *policy = pipeline->policy[i];
         if (policy->head->kind == POLICY_TIMEOUT) {
@@ -46,8 +44,11 @@ static bool may_fold(const struct weir_pipeline *pipeline)
 void pipeline_compile(struct weir_pipeline *pipeline)
 {
     pipeline->folded = may_fold(pipeline);
+    pipeline->cap_ns = WEIR_NEVER;
+    struct admit_entry *admit = pipeline->admit;
+    struct settle_entry *settle = pipeline->settle;
     pipeline->linked = pipeline->result_size != 0;
-    fold(pipeline);
+    if (pipeline->folded) fold(pipeline);
     for (uint32_t i = 0; i < pipeline->count; i++) {
         struct weir_policy *policy = pipeline->policy[i];
         const struct weir_policy_ops *ops = policy->ops;
@@ -55,15 +56,15 @@ void pipeline_compile(struct weir_pipeline *pipeline)
         if (policy->head->kind == POLICY_RETRY) pipeline->budgeted = true;
         if (ops->admit == NULL) continue;
         if (is_quiet(policy) && pipeline->folded) continue;
-        pipeline->admit[pipeline->admits++] =
-            (struct admit_entry) { ops->admit, policy->config, policy->state, i };
+        *admit++ = (struct admit_entry) { ops->admit, policy->config, policy->state, i };
     }
     for (uint32_t i = pipeline->count; i-- > 0;) {
         struct weir_policy *policy = pipeline->policy[i];
         if (policy->ops->settle == NULL || (policy->flags & WEIR_POLICY_QUIET_SETTLE) != 0) continue;
-        pipeline->settle[pipeline->settles++] =
-            (struct settle_entry) { policy->ops->settle, policy->config, policy->state, i };
+        *settle++ = (struct settle_entry) { policy->ops->settle, policy->config, policy->state, i };
     }
+    pipeline->admit_end = admit;
+    pipeline->settle_end = settle;
 }
 
 /* A mode of one of its policies has changed: calls go by the full list while any is not ON. */

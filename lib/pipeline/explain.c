@@ -40,13 +40,16 @@ static void say_attempts(
     prose_say(prose, "\n");
 }
 
-/* The deadline to measure against: the callers' if it is known, else that of the outermost timeout. */
-static uint64_t find_deadline(const struct weir_pipeline *pipeline, uint64_t deadline_ns, uint32_t *timeout)
+/* The deadline to measure against: the callers' if it is known, else that of the outermost timeout, unless what
+ * lies outside it adds to it. */
+static uint64_t find_deadline(const struct weir_pipeline *pipeline, const struct bounds *bounds,
+    uint64_t deadline_ns, uint32_t *timeout)
 {
     *timeout = pipeline->count;
     if (deadline_ns != 0) return deadline_ns;
     for (uint32_t i = 0; i < pipeline->count; i++) {
         if (!policy_is(pipeline, i, POLICY_TIMEOUT)) continue;
+        if (bounds->takes_ns[0] != bounds->takes_ns[i]) break;
         *timeout = i;
         return ((const struct timeout_config *)pipeline->policy[i]->config)->timeout_ns;
     }
@@ -78,16 +81,17 @@ static void say_latency(struct prose *prose, const struct weir_pipeline *pipelin
     const struct bounds *bounds, uint64_t deadline_ns)
 {
     uint32_t timeout, from;
-    uint64_t limit_ns = find_deadline(pipeline, deadline_ns, &timeout);
+    uint64_t limit_ns = find_deadline(pipeline, bounds, deadline_ns, &timeout);
     from = timeout < pipeline->count ? timeout + 1 : 0;
     uint64_t wants_ns = bounds->takes_ns[from];
     prose_say(prose, "  latency        ");
     if (wants_ns == WEIR_NEVER && limit_ns == WEIR_NEVER) {
-        prose_say(prose, "unbounded: no timeout, and no deadline is known");
+        prose_say(prose, "unbounded: no timeout around it all, and no deadline is known");
     } else if (wants_ns == WEIR_NEVER) {
         prose_say(prose, "%s, the deadline: nothing inside ends earlier", duration_text(limit_ns).text);
     } else if (limit_ns == WEIR_NEVER) {
-        prose_say(prose, "%s; no deadline is known", duration_text(wants_ns).text);
+        prose_say(
+            prose, "%s; no timeout around it all, and no deadline is known", duration_text(wants_ns).text);
     } else if (wants_ns > limit_ns) {
         prose_say(prose, "%s, the deadline: it cuts off timeouts, waits and back-offs of %s",
             duration_text(limit_ns).text, duration_text(wants_ns).text);

@@ -132,7 +132,10 @@ struct weir_step weir_call_begin(struct weir_call *call, const struct weir_pipel
 {
     WEIR_REQUIRE(call != NULL, "weir_call_begin", "call is NULL");
     WEIR_REQUIRE(pipeline != NULL, "weir_call_begin", "pipeline is NULL");
-    return machine_begin(call, pipeline, options, now_ns);
+    struct weir_step step = { .action = WEIR_RUN, .attempt = 1 };
+    if (likely(machine_try_begin(call, pipeline, options, now_ns, &step)))
+        step.at_ns = call->attempt.deadline_ns;
+    return step;
 }
 
 /* ---- settle ---- */
@@ -224,10 +227,9 @@ struct weir_step weir_call_settle(
     struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_settle", "call is NULL");
-    uint32_t line = thread_shard();
-    call->shard = (uint16_t)line;
-    call->solo = line < SHARDS;
-    return machine_settle(call, attempt, outcome, now_ns, true);
+    enum settled settled = machine_try_settle(call, call->pipeline, attempt, outcome, now_ns, true);
+    if (likely(settled != SETTLED_NOT)) return (struct weir_step) { .action = WEIR_DONE };
+    return machine_settle_slow(call, attempt, outcome, now_ns);
 }
 
 /* ---- wake and cancel ---- */

@@ -7,9 +7,15 @@
 
 /* The deadline of the first attempt, all timeouts and reserves folded. */
 static ALWAYS_INLINE uint64_t machine_first_deadline(
-    const struct weir_pipeline *pipeline, uint64_t deadline_ns, uint64_t now_ns)
+    const struct weir_pipeline *pipeline, const struct weir_context *context, uint64_t now_ns)
 {
-    if (deadline_ns != WEIR_NEVER) deadline_ns = time_since(deadline_ns, pipeline->reserve_ns);
+    uint64_t deadline_ns = WEIR_NEVER;
+    if (context != NULL) {
+        deadline_ns = context->deadline_ns;
+        if (unlikely(pipeline->reserve_ns != 0) && deadline_ns != WEIR_NEVER) {
+            deadline_ns = time_since(deadline_ns, pipeline->reserve_ns);
+        }
+    }
     return time_min(deadline_ns, time_add(now_ns, pipeline->cap_ns));
 }
 
@@ -34,8 +40,15 @@ static ALWAYS_INLINE bool verdict_is_plain(struct weir_verdict verdict)
     return head == 0;
 }
 
-static ALWAYS_INLINE struct weir_step machine_begin(struct weir_call *call,
-    const struct weir_pipeline *pipeline, const struct weir_call_options *options, uint64_t now_ns)
+/* OK with the operation's code, and nothing else of what it may have set; by whole words, as it travels. */
+static ALWAYS_INLINE struct weir_outcome outcome_ok(struct weir_outcome outcome)
+{
+    return (struct weir_outcome) { .code = outcome.code, .retry_after_ns = outcome.retry_after_ns };
+}
+
+/* True: run the first attempt. False: *step says what to do instead. */
+static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct weir_pipeline *pipeline,
+    const struct weir_call_options *options, uint64_t now_ns, struct weir_step *step)
 {
     uint32_t shard = thread_shard();
     bool solo = shard < SHARDS;
@@ -55,64 +68,65 @@ static ALWAYS_INLINE struct weir_step machine_begin(struct weir_call *call,
     line_add(&pipeline->line[shard].begun, 1, solo);
     /* The drain's other half: begun is stored before attention is loaded; see lib/runtime/drain.c. */
     __asm__ volatile("" ::: "memory");
-    if (unlikely(atomic_load_relaxed(&pipeline->attention) != 0)) return machine_begin_slow(call, now_ns);
-    uint64_t deadline_ns = context == NULL ? WEIR_NEVER : context->deadline_ns;
-    if (likely(pipeline->folded)) deadline_ns = machine_first_deadline(pipeline, deadline_ns, now_ns);
+    uint64_t deadline_ns = machine_first_deadline(pipeline, context, now_ns);
     call->attempt.deadline_ns = deadline_ns;
-    if (context != NULL) {
-        if (unlikely(context_canceled(context) != 0)) return machine_begin_slow(call, now_ns);
+    bool calm = atomic_load_relaxed(&pipeline->attention) == 0 && now_ns < deadline_ns &&
+        (context == NULL || context_canceled(context) == 0);
+    if (unlikely(!calm)) {
+        *step = machine_begin_slow(call, now_ns);
+        return false;
     }
-    if (unlikely(now_ns >= deadline_ns)) return machine_begin_slow(call, now_ns);
-    const struct admit_entry *end = pipeline->admit + pipeline->admits;
-    for (const struct admit_entry *entry = pipeline->admit; entry < end; entry++) {
+    for (const struct admit_entry *entry = pipeline->admit; entry < pipeline->admit_end; entry++) {
         call->cursor = (uint8_t)entry->position;
         struct weir_verdict verdict =
             entry->admit(entry->config, entry->state, &call->slot[entry->position], call, now_ns);
         if (unlikely(!verdict_is_plain(verdict))) {
-            return machine_stopped(call, (uint32_t)entry->position, verdict, now_ns);
+            *step = machine_stopped(call, (uint32_t)entry->position, verdict, now_ns);
+            return false;
         }
     }
-    deadline_ns = call->attempt.deadline_ns;
-    if (unlikely(deadline_ns == WEIR_NEVER)) context_count(CONTEXT_WITHOUT_DEADLINE);
-    return (struct weir_step) { .action = WEIR_RUN, .attempt = 1, .at_ns = deadline_ns };
+    if (unlikely(call->attempt.deadline_ns == WEIR_NEVER)) context_count_at(shard, CONTEXT_WITHOUT_DEADLINE);
+    return true;
 }
 
-/* Ended OK, in time, by the fast lists, in the process that began it. */
-static ALWAYS_INLINE struct weir_step machine_settle(
-    struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns, bool timed)
+enum settled { SETTLED_NOT, SETTLED_DONE, SETTLED_NOTED };
+
+/* Ended OK, in time, by the fast lists, in the process that began it: the call is over. NOTED: and there are
+ * events. NOT: machine_settle_slow() has to look at it, nothing was done. */
+static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
+    const struct weir_pipeline *pipeline, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns,
+    bool timed)
 {
-    const struct weir_pipeline *pipeline = call->pipeline;
-    bool well = call->phase == PHASE_FAST;
-    well &= outcome.status == WEIR_OK;
-    well &= attempt == 1;
-    well &= call->attempt.generation == process_generation();
-    well &= now_ns < call->attempt.deadline_ns;
-    if (unlikely(!well)) return machine_settle_slow(call, attempt, outcome, now_ns);
-    outcome.by = 0;
-    outcome.flags = 0;
-    outcome.reason = WEIR_REASON_NONE;
-    const struct settle_entry *end = pipeline->settle + pipeline->settles;
-    for (const struct settle_entry *entry = pipeline->settle; entry < end; entry++) {
-        struct weir_verdict verdict =
-            entry->settle(entry->config, entry->state, &call->slot[entry->position], call, &outcome, now_ns);
-        if (unlikely(!verdict_is_plain(verdict)))
+    uint32_t shard = thread_shard();
+    bool solo = shard < SHARDS;
+    bool well = call->phase == PHASE_FAST && outcome.status == WEIR_OK && attempt == 1 &&
+        call->attempt.generation == process_generation() && now_ns < call->attempt.deadline_ns;
+    if (unlikely(!well)) return SETTLED_NOT;
+    call->shard = (uint16_t)shard;
+    call->solo = solo;
+    call->outcome = outcome_ok(outcome);
+    enum settled settled = SETTLED_DONE;
+    for (const struct settle_entry *entry = pipeline->settle; entry < pipeline->settle_end; entry++) {
+        struct weir_verdict verdict = entry->settle(
+            entry->config, entry->state, &call->slot[entry->position], call, &call->outcome, now_ns);
+        if (unlikely(!verdict_is_plain(verdict))) {
             machine_note(call, (uint32_t)entry->position, verdict, now_ns);
+            settled = SETTLED_NOTED;
+        }
     }
-    struct pipeline_line *line = &pipeline->line[call->shard];
-    uint64_t ok = atomic_load_relaxed(&line->ok) + 1;
-    line_add(&line->ok, 1, call->solo);
-    if (pipeline->budgeted) {
-        if (unlikely(ok % 16 == 0)) machine_deposit(pipeline, 16, now_ns);
+    struct pipeline_line *line = &pipeline->line[shard];
+    uint64_t ok = line_add(&line->ok, 1, solo);
+    if (unlikely(ok % BUDGET_BATCH == BUDGET_BATCH - 1) && pipeline->budgeted) {
+        machine_deposit(pipeline, BUDGET_BATCH, now_ns);
     }
     if (timed && now_ns > call->began_ns) { /* a clock that stood still has measured nothing */
-        histogram_record(pipeline->latency, call->shard, call->solo, now_ns - call->began_ns);
+        histogram_record(pipeline->latency, shard, solo, now_ns - call->began_ns);
     }
     if (unlikely((call->flags & CALL_VALUED) != 0)) {
         __builtin_memcpy(call->value, call->attempt.value, pipeline->result_size);
     }
-    call->outcome = outcome;
     call->phase = PHASE_OVER;
-    return (struct weir_step) { .action = WEIR_DONE };
+    return settled;
 }
 
 #endif

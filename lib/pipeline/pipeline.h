@@ -63,20 +63,23 @@ struct pipeline_cold_line {
     uint64_t counter[PIPELINE_COUNTERS];
 } CACHE_ALIGNED;
 
+#define BUDGET_BATCH 16   /* calls that a thread reports to budgets at once */
 #define TIMING_CUSTOM 255 /* a clock of the user's own */
 
 struct weir_pipeline {
     /* read by every call */
     uint32_t attention;
-    uint8_t admits, settles, count, timing;
-    uint64_t cap_ns;     /* WEIR_NEVER: no timeout at all */
-    uint64_t reserve_ns; /* that fallbacks keep back */
+    uint8_t count, timing;
+    uint64_t cap_ns;     /* what folded timeouts allow from the begin; WEIR_NEVER: none */
+    uint64_t reserve_ns; /* what folded fallbacks keep back */
     uint32_t result_size;
     bool folded;   /* the quiet policies are in neither list */
     bool linked;   /* weir_run() links its calls (a policy may hold them) or gives them room for results */
     bool budgeted; /* it has a retry: calls are reported to budgets */
     struct pipeline_line *line;
     struct weir_histogram *latency;
+    const struct admit_entry *admit_end;
+    const struct settle_entry *settle_end;
     struct admit_entry admit[WEIR_POLICIES_MAX];
     struct settle_entry settle[WEIR_POLICIES_MAX];
     /* slow paths */

@@ -24,12 +24,12 @@ static enum weir_error validate(struct weir_standard_config *c)
 
 enum { DEADLINE, RETRY, BREAKER, BULKHEAD, ATTEMPT, PARTS };
 
-/* What suits a second is scaled down for shorter deadlines: who queues gives up after half of it, so that there
- * is still time for an attempt; back-offs begin at a twentieth. */
+/* What suits a second is scaled down for shorter deadlines: who queues gives up after half of what an attempt
+ * leaves of it; back-offs begin at a twentieth. */
 static enum weir_error make(
     const struct weir_standard_config *c, const char *name, struct weir_policy *part[PARTS])
 {
-    uint64_t wait_ns = time_max(c->deadline_ns / 2, 1);
+    uint64_t wait_ns = time_max((c->deadline_ns - c->attempt_ns) / 2, 1);
     uint64_t base_ns = time_min(time_max(c->deadline_ns / 20, WEIR_US), 50 * WEIR_MS);
     enum weir_error error =
         weir_timeout_create(WEIR_CONFIG(weir_timeout_config, .name = part_name(name, "deadline").text,

@@ -26,19 +26,17 @@ static ALWAYS_INLINE void breaker_take(struct weir_slot *slot, uint64_t word, ui
     slot->word[1] = now_ns;
 }
 
-static ALWAYS_INLINE struct weir_verdict breaker_settle_hot(const struct breaker_config *config,
-    struct breaker_state *state, const struct weir_slot *slot, struct breaker_outcome outcome,
-    struct breaker_asker asker, uint64_t now_ns)
+/* A success that was neither late nor slow, while closed and with no failure before it. False: it is not as
+ * calm as that, nothing was done, breaker_settle_slow() has to look. */
+static ALWAYS_INLINE bool breaker_count_good(const struct breaker_config *config, struct breaker_state *state,
+    const struct weir_slot *slot, uint32_t line, bool solo, uint64_t now_ns)
 {
     uint64_t word = atomic_load_acquire(&state->word);
-    bool calm = word_generation(word) == slot->word[0];
-    calm &= word_state(word) == CLOSED;
-    calm &= outcome.view == VIEW_SUCCESS;
-    calm &= !outcome.slow;
-    calm &= atomic_load_relaxed(&state->streak) == 0;
-    if (unlikely(!calm)) return breaker_settle_slow(config, state, slot, outcome, asker, now_ns);
-    window_add(&state->outcomes, asker.line, asker.solo, window_epoch(config->bucket, now_ns), WINDOW_GOOD);
-    return verdict(WEIR_PASS);
+    if (unlikely(word_generation(word) != slot->word[0])) return false;
+    if (unlikely(word_state(word) != CLOSED)) return false;
+    if (unlikely(atomic_load_relaxed(&state->streak) != 0)) return false;
+    window_add(&state->outcomes, line, solo, window_epoch(config->bucket, now_ns), WINDOW_GOOD);
+    return true;
 }
 
 #endif

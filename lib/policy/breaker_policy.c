@@ -21,7 +21,7 @@ static struct weir_verdict admit(
     return verdict(WEIR_PASS);
 }
 
-static COLD struct weir_verdict settle_not_ok(const struct breaker_config *config,
+static COLD struct weir_verdict settle_not_calm(const struct breaker_config *config,
     struct breaker_state *state, const struct weir_slot *slot, struct weir_call *call,
     const struct weir_outcome *outcome, uint64_t ran_ns, uint64_t now_ns)
 {
@@ -40,12 +40,12 @@ static struct weir_verdict settle(const void *opaque_config, void *opaque, struc
 {
     const struct breaker_config *config = opaque_config;
     uint64_t ran_ns = call->flags & CALL_SLOW ? call->ran_ns : time_since(now_ns, call->began_ns);
-    bool exceptional = (outcome->status | (outcome->flags & WEIR_LATE)) != 0;
-    if (unlikely(exceptional) || unlikely(ran_ns >= config->slow_ns)) {
-        return settle_not_ok(config, opaque, slot, call, outcome, ran_ns, now_ns);
+    bool plain = outcome->status == WEIR_OK && (outcome->flags & WEIR_LATE) == 0 && ran_ns < config->slow_ns;
+    if (likely(plain)) {
+        bool counted = breaker_count_good(config, opaque, slot, call->shard, call->solo, now_ns);
+        if (likely(counted)) return verdict(WEIR_PASS);
     }
-    return breaker_settle_hot(
-        config, opaque, slot, (struct breaker_outcome) { .view = VIEW_SUCCESS }, asker_of(call), now_ns);
+    return settle_not_calm(config, opaque, slot, call, outcome, ran_ns, now_ns);
 }
 
 static bool stale(const void *config, const void *opaque, const struct weir_slot *slot)

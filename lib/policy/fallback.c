@@ -51,7 +51,7 @@ static struct weir_verdict admit(
 
 /* ---- the last good answer ---- */
 
-#define READ_TRIES 16
+#define READ_TRIES 64
 
 static void keep(const struct fallback_config *config, struct fallback_state *state, const void *value,
     uint64_t now_ns)

@@ -180,12 +180,6 @@ enum weir_mode weir_policy_mode(const struct weir_policy *policy)
     return (enum weir_mode)atomic_load_acquire(&policy->head->mode);
 }
 
-void policy_require(const struct weir_policy *policy, enum policy_kind kind, const char *function)
-{
-    WEIR_REQUIRE(policy != NULL, function, "policy is NULL");
-    WEIR_REQUIRE(policy->head->kind == kind, function, "the policy is of another kind");
-}
-
 void policy_post(struct weir_policy *policy)
 {
     uint32_t waiter;

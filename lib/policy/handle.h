@@ -72,7 +72,12 @@ struct policy_spec {
 enum weir_error policy_new(const struct policy_spec *spec, struct weir_policy **result);
 
 /* Aborts unless policy is of that kind. */
-void policy_require(const struct weir_policy *policy, enum policy_kind kind, const char *function);
+static ALWAYS_INLINE void policy_require(
+    const struct weir_policy *policy, enum policy_kind kind, const char *function)
+{
+    WEIR_REQUIRE(policy != NULL, function, "policy is NULL");
+    WEIR_REQUIRE(policy->head->kind == kind, function, "the policy is of another kind");
+}
 
 /* Posts the wakers of every call that was handed a permit. */
 void policy_post(struct weir_policy *policy);

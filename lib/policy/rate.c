@@ -111,10 +111,16 @@ COLD struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, u
     return outcome;
 }
 
-/* An operator's hand: what the machine does in a pipeline. */
-COLD struct weir_outcome rate_acquire_by_mode(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
+void rate_require(const struct weir_policy *rate, uint32_t cost, const char *function)
 {
-    enum weir_mode mode = weir_policy_mode(rate);
+    policy_require(rate, POLICY_RATE, function);
+    WEIR_REQUIRE(cost != 0, function, "cost is 0");
+}
+
+/* An operator's hand: what the machine does in a pipeline. */
+static struct weir_outcome acquire_by_mode(
+    struct weir_policy *rate, enum weir_mode mode, uint32_t cost, uint64_t now_ns)
+{
     if (mode == WEIR_MODE_FORCED_OPEN) {
         policy_count_alone(rate->state, POLICY_REFUSED_FORCED);
         return (struct weir_outcome){ .status = WEIR_REJECTED, .reason = WEIR_REASON_FORCED, .by = 1 };
@@ -124,12 +130,30 @@ COLD struct weir_outcome rate_acquire_by_mode(struct weir_policy *rate, uint32_t
     uint32_t line = thread_shard();
     struct weir_slot slot;
     bool taken = rate_take(rate->config, rate->state, line, line < SHARDS, &slot, cost, 0, now_ns);
+    if (!taken && mode == WEIR_MODE_ON) return rate_refused(rate, cost, now_ns);
     policy_count_alone(rate->state, POLICY_PASSED_ALONE);
     if (!taken && mode == WEIR_MODE_SHADOW) {
         policy_count_alone(rate->state, POLICY_WOULD_REFUSE);
         outcome.flags = WEIR_SHADOW;
     }
     return outcome;
+}
+
+COLD struct weir_outcome rate_acquire_slow(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
+{
+    rate_require(rate, cost, "weir_rate_acquire_at");
+    return acquire_by_mode(rate, weir_policy_mode(rate), cost, now_ns);
+}
+
+struct weir_outcome rate_acquire_leased(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
+{
+    uint32_t line = thread_shard();
+    bool solo = line < SHARDS;
+    struct weir_slot slot;
+    bool taken = rate_take(rate->config, rate->state, line, solo, &slot, cost, 0, now_ns);
+    if (unlikely(!taken)) return rate_refused(rate, cost, now_ns);
+    counters_add(rate->counters, line, solo, POLICY_PASSED_ALONE, 1);
+    return (struct weir_outcome){ .status = WEIR_OK };
 }
 
 struct weir_outcome weir_rate_acquire_at(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
@@ -165,8 +189,10 @@ struct weir_outcome weir_rate_reserve_at(struct weir_policy *rate, uint32_t cost
     *permit = (struct weir_permit){ .began_ns = now_ns };
     *at_ns = now_ns;
     /* Under an operator's hand the permit holds nothing: what it may have taken is not given back. */
-    struct weir_outcome outcome = rate_is_on(rate) ? reserve(rate, cost, wait_ns, &permit->slot, at_ns, now_ns)
-                                                   : rate_acquire_by_mode(rate, cost, now_ns);
+    enum weir_mode mode = weir_policy_mode(rate);
+    struct weir_outcome outcome = mode == WEIR_MODE_ON
+        ? reserve(rate, cost, wait_ns, &permit->slot, at_ns, now_ns)
+        : acquire_by_mode(rate, mode, cost, now_ns);
     if (outcome.status != WEIR_OK) return outcome;
     permit->owner = rate->head->id;
     permit->generation = process_generation();

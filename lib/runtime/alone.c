@@ -112,22 +112,33 @@ struct weir_outcome weir_breaker_acquire_at(
     return breaker_acquire(breaker, permit, now_ns, true, "weir_breaker_acquire_at");
 }
 
+static COLD void breaker_release_slow(struct weir_policy *breaker, const struct weir_permit *permit,
+    struct weir_outcome outcome, uint64_t now_ns)
+{
+    const struct breaker_config *config = breaker->config;
+    uint64_t ran_ns = time_since(now_ns, permit->began_ns);
+    outcome.by = 0;
+    struct breaker_outcome seen = { .retry_after_ns = outcome.retry_after_ns };
+    seen.view = outcome_view(&outcome, 0, ran_ns, config->late_failure_ns);
+    seen.slow = seen.view == VIEW_SUCCESS && ran_ns >= config->slow_ns;
+    uint32_t line = thread_shard();
+    struct breaker_asker asker = { line, line < SHARDS, NULL };
+    breaker_settle_slow(config, breaker->state, &permit->slot, seen, asker, now_ns);
+}
+
 static ALWAYS_INLINE void breaker_release(struct weir_policy *breaker, struct weir_permit *permit,
     struct weir_outcome outcome, uint64_t now_ns, const char *function)
 {
     const struct breaker_config *config = breaker->config;
     if (unlikely(!unstamp(breaker, permit, function))) return;
     if (unlikely(permit->slot.word[0] == PASSED_BY)) return;
-    struct breaker_outcome seen = { .retry_after_ns = outcome.retry_after_ns };
-    uint64_t ran_ns = time_since(now_ns, permit->began_ns);
-    outcome.by = 0;
-    seen.view = likely(outcome.status == WEIR_OK)
-        ? VIEW_SUCCESS
-        : outcome_view(&outcome, 0, ran_ns, config->late_failure_ns);
-    seen.slow = seen.view == VIEW_SUCCESS && ran_ns >= config->slow_ns;
-    uint32_t line = thread_shard();
-    struct breaker_asker asker = { line, line < SHARDS, NULL };
-    breaker_settle_hot(config, breaker->state, &permit->slot, seen, asker, now_ns);
+    bool plain = outcome.status == WEIR_OK && time_since(now_ns, permit->began_ns) < config->slow_ns;
+    if (likely(plain)) {
+        uint32_t line = thread_shard();
+        bool counted = breaker_count_good(config, breaker->state, &permit->slot, line, line < SHARDS, now_ns);
+        if (likely(counted)) return;
+    }
+    breaker_release_slow(breaker, permit, outcome, now_ns);
 }
 
 void weir_breaker_release(

@@ -162,24 +162,32 @@ static COLD struct weir_outcome drive(struct driver *driver, struct weir_step st
 
 /* ---- run ---- */
 
-/* The options' own waker is for other drivers: this one sleeps on its own. */
+static COLD struct weir_outcome drive_from(struct weir_call *call, struct weir_step step,
+    weir_operation *operation, void *argument, uint64_t given_ns)
+{
+    struct driver driver = { call, operation, argument, given_ns, { 0 } };
+    call->flags &=
+        (uint8_t)~CALL_ARMED; /* the options' waker is for other drivers: this one sleeps on its own */
+    return drive(&driver, step);
+}
+
 static ALWAYS_INLINE struct weir_outcome run_call(struct weir_call *call,
     const struct weir_pipeline *pipeline, const struct weir_call_options *options, weir_operation *operation,
     void *argument, uint64_t now_ns, bool given)
 {
-    struct weir_step step = machine_begin(call, pipeline, options, now_ns);
-    if (options != NULL) call->flags &= (uint8_t)~CALL_ARMED;
-    bool timed = false;
-    if (likely(step.action == WEIR_RUN) && likely(step.what == WEIR_OPERATION)) {
-        struct weir_outcome outcome = operation(argument, &call->attempt);
-        if (!given) now_ns = clock_out(call, &timed);
-        call->shard = (uint16_t)thread_shard();
-        call->solo = call->shard < SHARDS;
-        step = machine_settle(call, step.attempt, outcome, now_ns, timed);
+    struct weir_step step;
+    uint64_t given_ns = given ? now_ns : WEIR_NEVER;
+    if (unlikely(!machine_try_begin(call, pipeline, options, now_ns, &step))) {
+        return drive_from(call, step, operation, argument, given_ns);
     }
-    if (likely(step.action == WEIR_DONE) && likely(pipeline->events == NULL)) return call->outcome;
-    struct driver driver = { call, operation, argument, given ? now_ns : WEIR_NEVER, { 0 } };
-    return drive(&driver, step);
+    bool timed = false;
+    struct weir_outcome outcome = operation(argument, &call->attempt);
+    if (!given) now_ns = clock_out(call, &timed);
+    enum settled settled = machine_try_settle(call, pipeline, 1, outcome, now_ns, timed);
+    if (likely(settled == SETTLED_DONE)) return call->outcome;
+    step = (struct weir_step) { .action = WEIR_DONE };
+    if (settled == SETTLED_NOT) step = machine_settle_slow(call, 1, outcome, now_ns);
+    return drive_from(call, step, operation, argument, given_ns);
 }
 
 /* Linked to the calls that it is nested in, so that it never queues for what this thread itself holds. */
