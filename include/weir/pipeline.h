@@ -29,8 +29,8 @@ WEIR_API WEIR_MUST_USE enum weir_error weir_pipeline_create(const struct weir_pi
 /* Aborts while calls are in it. NULL is nothing. */
 WEIR_API void weir_pipeline_destroy(struct weir_pipeline *pipeline);
 
-/* A pipeline that is safe as it is: timeout for the call, retry with budget, breaker, bulkhead, timeout
- * for the attempt. Yours to destroy. config may be NULL. INVALID, SIZE, NOMEM. */
+/* A pipeline that is safe as it is: timeout for the call, retry with budget, breaker (open for at most 5 s,
+ * ramp of 1 s), bulkhead, timeout for the attempt. Yours to destroy. config may be NULL. INVALID, SIZE, NOMEM. */
 struct weir_standard_config {
     uint32_t size;
     const char *name;     /* copied, also the policies'; default: "standard" */

@@ -141,7 +141,7 @@ static uint64_t typical_window(const struct check *check, uint32_t breaker)
     uint64_t since_ns = atomic_load_relaxed(&state->changed_ns);
     uint64_t window_ns = config->bucket_ns * WINDOW_BUCKETS, watched_ns = time_since(check->now_ns, since_ns);
     uint64_t calls = stats.counted_ok + stats.counted_failed;
-    if (stats.opened != 0 || since_ns == 0 || watched_ns < window_ns || calls < ENOUGH) return 0;
+    if (stats.opened != 0 || since_ns == 0 || watched_ns < time_max(window_ns, 1) || calls < ENOUGH) return 0;
     unsigned __int128 share = (unsigned __int128)calls * window_ns;
     return time_max((uint64_t)((share + watched_ns - 1) / watched_ns), stats.calls);
 }

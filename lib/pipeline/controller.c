@@ -33,7 +33,7 @@ static enum weir_error validate(struct weir_controller_config *c)
     if (error == WEIR_E_NONE) error = error_range(type, "open_ns", &c->open_ns, 5 * WEIR_S, WEIR_MS, hour);
     if (error == WEIR_E_NONE) error = error_range32(type, "probes", &c->probes, 1, 1, 255);
     if (error == WEIR_E_NONE) {
-        error = error_range(type, "age_max_ns", &c->age_max_ns, 60 * WEIR_S, WEIR_US, 365 * 24 * hour);
+        error = error_range(type, "age_max_ns", &c->age_max_ns, 60 * WEIR_S, WEIR_US, hour * 24 * 365);
     }
     if (error == WEIR_E_NONE && c->result_size != 0) {
         error = error_range32(type, "result_size", &c->result_size, 0, 1, WEIR_RESULT_MAX);

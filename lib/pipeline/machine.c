@@ -208,7 +208,7 @@ COLD struct weir_step machine_settle_slow(
     if (slow && (call->pending & what) != 0) return settle_abandoned(call, what, outcome, now_ns);
     if (function) {
         WEIR_REQUIRE(call->phase == PHASE_FALLING, "weir_call_settle", twice);
-        call->outcome = outcome;
+        take_outcome(call, outcome, now_ns);
         return machine_unwind(call, now_ns);
     }
     bool running = call->phase == PHASE_FAST;

@@ -31,7 +31,7 @@ static struct policy_text text_of(const struct weir_policy *policy, size_t most)
 
 struct policy_text policy_text(const struct weir_policy *policy)
 {
-    return text_of(policy, WEIR_NAME_MAX * 4);
+    return text_of(policy, (size_t)4 * WEIR_NAME_MAX);
 }
 
 struct policy_text policy_short(const struct weir_policy *policy)

@@ -22,6 +22,10 @@ static enum weir_error validate(struct weir_standard_config *c)
     return error;
 }
 
+/* Callers of the preset have not said how long their callee is away: look again soon, come back quickly. */
+#define OPEN_MAX_NS (5 * WEIR_S)
+#define RAMP_NS WEIR_S
+
 enum { DEADLINE, RETRY, BREAKER, BULKHEAD, ATTEMPT, PARTS };
 
 /* What suits a second is scaled down for shorter deadlines: who queues gives up after half of what an attempt
@@ -41,8 +45,9 @@ static enum weir_error make(
             &part[RETRY]);
     }
     if (error == WEIR_E_NONE) {
-        error = weir_breaker_create(
-            WEIR_CONFIG(weir_breaker_config, .name = part_name(name, "breaker").text), &part[BREAKER]);
+        error = weir_breaker_create(WEIR_CONFIG(weir_breaker_config, .name = part_name(name, "breaker").text,
+                                        .open_max_ns = OPEN_MAX_NS, .ramp_ns = RAMP_NS),
+            &part[BREAKER]);
     }
     if (error == WEIR_E_NONE) {
         error =

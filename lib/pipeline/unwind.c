@@ -161,7 +161,8 @@ struct weir_step machine_unwind(struct weir_call *call, uint64_t now_ns)
         }
         struct weir_verdict answer = machine_settle_one(call, i, &call->outcome, now_ns);
         bool ending = (call->flags & CALL_ENDING) != 0;
-        if (answer.kind == WEIR_AGAIN && !ending) return again(call, i, answer, now_ns);
+        bool room = call->attempt.number < WEIR_ATTEMPTS_MAX;
+        if (answer.kind == WEIR_AGAIN && !ending && room) return again(call, i, answer, now_ns);
         if (answer.kind == WEIR_FALL_BACK && !ending) return fall_back(call, i);
         call->admitted &= (uint16_t)~bit(i);
     }

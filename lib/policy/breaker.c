@@ -245,20 +245,35 @@ static struct weir_verdict settle_probe(const struct breaker_config *config, str
     return verdict(WEIR_PASS);
 }
 
-static struct weir_verdict settle_counted(const struct breaker_config *config, struct breaker_state *state,
-    uint64_t word, struct breaker_outcome outcome, struct breaker_asker asker, uint64_t now_ns)
+/* Adds the outcome to the window; answers whether it is one that may make a trigger fire. */
+static bool add(const struct breaker_config *config, struct breaker_state *state,
+    struct breaker_outcome outcome, struct breaker_asker asker, uint64_t now_ns)
 {
-    uint64_t epoch = window_epoch(config->bucket, now_ns), since_ns;
+    uint64_t epoch = window_epoch(config->bucket, now_ns);
     bool failed = outcome.view == VIEW_FAILURE;
     window_add(&state->outcomes, asker.line, asker.solo, epoch, failed ? WINDOW_BAD : WINDOW_GOOD);
     if (outcome.slow) window_add(&state->slow, asker.line, asker.solo, epoch, WINDOW_BAD);
-    if (failed) atomic_add_relaxed(&state->streak, 1);
-    else atomic_store_relaxed(&state->streak, 0);
-    if (!failed && !outcome.slow) return verdict(WEIR_PASS);
-    if (policy_head_of(state)->mode == WEIR_MODE_FORCED_CLOSED) return verdict(WEIR_PASS);
+    if (failed) {
+        atomic_add_relaxed(&state->streak, UINT64_C(1));
+        return true;
+    }
+    return (atomic_and_release(&state->streak, BREAKER_FILLING) & BREAKER_FILLING) != 0 || outcome.slow;
+}
+
+static struct weir_verdict settle_counted(const struct breaker_config *config, struct breaker_state *state,
+    uint64_t word, struct breaker_outcome outcome, struct breaker_asker asker, uint64_t now_ns)
+{
+    uint64_t since_ns;
+    if (!add(config, state, outcome, asker, now_ns)) return verdict(WEIR_PASS);
+    if (atomic_load_relaxed(&policy_head_of(state)->mode) == WEIR_MODE_FORCED_CLOSED)
+        return verdict(WEIR_PASS);
     if (!find_until(config, state, word, now_ns, &since_ns)) return verdict(WEIR_PASS);
-    if (!breaker_judge(config, state, since_ns, now_ns)) return verdict(WEIR_PASS);
-    return trip(config, state, word, 0, asker, now_ns);
+    switch (breaker_judge(config, state, since_ns, now_ns)) {
+    case JUDGED_ILL: return trip(config, state, word, 0, asker, now_ns);
+    case JUDGED_FILLING: atomic_or_acq_rel(&state->streak, BREAKER_FILLING); break;
+    case JUDGED_WELL: atomic_and_release(&state->streak, ~BREAKER_FILLING); break;
+    }
+    return verdict(WEIR_PASS);
 }
 
 COLD struct weir_verdict breaker_settle_slow(const struct breaker_config *config, struct breaker_state *state,

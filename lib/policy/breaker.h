@@ -46,12 +46,15 @@ struct breaker_config {
 
 struct breaker_state {
     uint64_t word, until;
-    uint64_t streak;     /* consecutive failures */
+    uint64_t streak;     /* consecutive failures, and BREAKER_FILLING */
     uint64_t changed_ns; /* when the word last changed its state; 0: not seen yet */
     uint64_t spent_ns[4];
     struct window outcomes;
     struct window slow; /* only there if slow_ns is set */
 };
+
+/* In the streak: successes are judged too, until the window holds calls_min calls. */
+#define BREAKER_FILLING (UINT64_C(1) << 63)
 
 /* Counters. */
 enum {
@@ -143,9 +146,11 @@ struct weir_verdict breaker_settle_slow(const struct breaker_config *config, str
     const struct weir_slot *slot, struct breaker_outcome outcome, struct breaker_asker asker,
     uint64_t now_ns);
 
-/* breaker_judge.c: whether a trigger fires. `since_ns`: when it closed. */
-bool breaker_judge(const struct breaker_config *config, const struct breaker_state *state, uint64_t since_ns,
-    uint64_t now_ns);
+/* breaker_judge.c: whether a trigger fires. FILLING: there are failures, but too few calls to judge the rates,
+ * so that a success may be what completes them. `since_ns`: when it closed. */
+enum judgement { JUDGED_WELL, JUDGED_FILLING, JUDGED_ILL };
+enum judgement breaker_judge(const struct breaker_config *config, const struct breaker_state *state,
+    uint64_t since_ns, uint64_t now_ns);
 struct window_sum breaker_window(
     const struct breaker_config *config, const struct window *window, uint64_t since_ns, uint64_t now_ns);
 bool breaker_wilson_above(uint64_t failures, uint64_t calls, uint32_t percent, uint32_t z_tenths);

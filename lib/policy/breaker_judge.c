@@ -24,14 +24,10 @@ struct window_sum breaker_window(
     return window_sum(window, first, now);
 }
 
-bool breaker_judge(const struct breaker_config *config, const struct breaker_state *state, uint64_t since_ns,
-    uint64_t now_ns)
+static bool rates_are_ill(const struct breaker_config *config, const struct breaker_state *state,
+    struct window_sum sum, uint64_t since_ns, uint64_t now_ns)
 {
-    struct window_sum sum = breaker_window(config, &state->outcomes, since_ns, now_ns);
     uint64_t calls = sum.good + sum.bad;
-    if (calls < config->calls_min) {
-        return config->consecutive != 0 && atomic_load_relaxed(&state->streak) >= config->consecutive;
-    }
     if (config->z_tenths != 0) {
         if (breaker_wilson_above(sum.bad, calls, config->failure_percent, config->z_tenths)) return true;
     }
@@ -41,6 +37,19 @@ bool breaker_judge(const struct breaker_config *config, const struct breaker_sta
     if (config->slow_ns == WEIR_NEVER) return false;
     struct window_sum slow = breaker_window(config, &state->slow, since_ns, now_ns);
     return slow.bad * 100 >= calls * config->slow_percent;
+}
+
+enum judgement breaker_judge(const struct breaker_config *config, const struct breaker_state *state,
+    uint64_t since_ns, uint64_t now_ns)
+{
+    struct window_sum sum = breaker_window(config, &state->outcomes, since_ns, now_ns);
+    if (sum.good + sum.bad >= config->calls_min) {
+        return rates_are_ill(config, state, sum, since_ns, now_ns) ? JUDGED_ILL : JUDGED_WELL;
+    }
+    uint64_t streak = atomic_load_relaxed(&state->streak) & ~BREAKER_FILLING;
+    if (config->consecutive != 0 && streak >= config->consecutive) return JUDGED_ILL;
+    if (sum.bad != 0 || config->slow_ns != WEIR_NEVER) return JUDGED_FILLING;
+    return JUDGED_WELL;
 }
 
 /* base * 2^level, capped, and varied by its own generation: whoever computes it for a generation gets the

@@ -82,7 +82,7 @@ struct weir_breaker_stats weir_breaker_stats(const struct weir_policy *breaker, 
         .generation = word_generation(word),
         .probes_out = word_issued(word) - word_won(word),
         .probes_won = word_won(word),
-        .streak = (uint32_t)atomic_load_relaxed(&state->streak),
+        .streak = (uint32_t)(atomic_load_relaxed(&state->streak) & ~BREAKER_FILLING),
         .calls = sum.good + sum.bad,
         .failures = sum.bad,
         .counted_ok = total.good,
@@ -104,6 +104,7 @@ struct weir_breaker_stats weir_breaker_stats(const struct weir_policy *breaker, 
         stats.slow = breaker_window(config, &state->slow, counting ? time_ns : 0, now_ns).bad;
         stats.counted_slow = window_total(&state->slow).bad;
     }
+    stats.changed_ns = atomic_load_relaxed(&state->changed_ns);
     for (int i = 0; i < 4; i++) stats.spent_ns[i] = atomic_load_relaxed(&state->spent_ns[i]);
     if (word_state(word) == OPEN && now_ns < time_ns) stats.until_ns = time_ns;
     else if (word_state(word) == OPEN) stats.state = WEIR_BREAKER_HALF_OPEN;

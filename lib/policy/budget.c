@@ -20,7 +20,7 @@ enum weir_error weir_budget_create(const struct weir_budget_config *given, struc
     if (budget == NULL) return error_set(WEIR_E_NOMEM, "%s: out of memory", type);
     uint64_t second = WEIR_S * GCRA_UNITS_PER_NS, capacity = (uint64_t)BUDGET_SAVED_S * c.floor_per_s;
     uint64_t token = (second + c.floor_per_s - 1) / c.floor_per_s;
-    *budget = (struct weir_budget){
+    *budget = (struct weir_budget) {
         .gcra = { .token = token, .span = capacity * token },
         .percent = c.percent,
         .floor_per_s = c.floor_per_s,
@@ -67,7 +67,7 @@ void budget_deposit(struct weir_budget *budget, uint64_t calls, uint64_t now_ns)
 struct weir_budget_stats weir_budget_stats(const struct weir_budget *budget, uint64_t now_ns)
 {
     WEIR_REQUIRE(budget != NULL, "weir_budget_stats", "budget is NULL");
-    return (struct weir_budget_stats){
+    return (struct weir_budget_stats) {
         .tokens = gcra_tokens(&budget->gcra, gcra_units(now_ns)),
         .capacity = (uint64_t)BUDGET_SAVED_S * budget->floor_per_s,
         .charged = atomic_load_relaxed(&budget->charged),

@@ -53,8 +53,8 @@ static struct weir_verdict admit(
 
 #define READ_TRIES 64
 
-static void keep(const struct fallback_config *config, struct fallback_state *state, const void *value,
-    uint64_t now_ns)
+static void keep(
+    const struct fallback_config *config, struct fallback_state *state, const void *value, uint64_t now_ns)
 {
     uint64_t sequence = atomic_load_relaxed(&state->sequence);
     if ((sequence & 1) != 0 || !atomic_cas_acq_rel(&state->sequence, &sequence, sequence + 1)) return;
@@ -69,8 +69,8 @@ static void keep(const struct fallback_config *config, struct fallback_state *st
 
 enum found { FOUND, FOUND_OLD, FOUND_NONE };
 
-static enum found find(const struct fallback_config *config, const struct fallback_state *state, void *value,
-    uint64_t now_ns)
+static enum found find(
+    const struct fallback_config *config, const struct fallback_state *state, void *value, uint64_t now_ns)
 {
     for (int tries = 0; tries < READ_TRIES; tries++) {
         uint64_t sequence = atomic_load_acquire(&state->sequence);
@@ -93,7 +93,7 @@ static struct weir_verdict answer(void *state, const struct weir_call *call, str
 {
     policy_count(state, call, how);
     policy_count(state, call, HIDDEN + hidden->status - WEIR_FAILED);
-    *outcome = (struct weir_outcome){
+    *outcome = (struct weir_outcome) {
         .status = WEIR_OK,
         .reason = hidden->reason,
         .by = (uint8_t)(call->cursor + 1),
@@ -101,8 +101,9 @@ static struct weir_verdict answer(void *state, const struct weir_call *call, str
         .code = hidden->code,
         .retry_after_ns = hidden->retry_after_ns,
     };
-    return (struct weir_verdict){ .kind = WEIR_ANSWER, .flags = WEIR_VERDICT_EVENT,
-        .event = WEIR_EVENT_FELL_BACK };
+    return (struct weir_verdict) {
+        .kind = WEIR_ANSWER, .flags = WEIR_VERDICT_EVENT, .event = WEIR_EVENT_FELL_BACK
+    };
 }
 
 /* Without a function, or after it. */
@@ -217,8 +218,8 @@ static const char type[] = "weir_fallback_config";
 static enum weir_error validate(struct weir_fallback_config *c)
 {
     const uint64_t day = 86400 * WEIR_S;
-    const uint32_t known = WEIR_ON(WEIR_FAILED) | WEIR_ON(WEIR_REJECTED) | WEIR_ON(WEIR_EXPIRED) |
-        WEIR_ON(WEIR_OVERLOADED);
+    const uint32_t known =
+        WEIR_ON(WEIR_FAILED) | WEIR_ON(WEIR_REJECTED) | WEIR_ON(WEIR_EXPIRED) | WEIR_ON(WEIR_OVERLOADED);
     enum weir_error error = error_range(type, "age_max_ns", &c->age_max_ns, 60 * WEIR_S, WEIR_US, 365 * day);
     if (error == WEIR_E_NONE && c->reserve_ns != 0) {
         error = error_range(type, "reserve_ns", &c->reserve_ns, 0, WEIR_US, day);
@@ -237,8 +238,10 @@ static enum weir_error validate(struct weir_fallback_config *c)
     }
     if (c->on == 0) c->on = known;
     if ((c->on & ~known) == 0) return WEIR_E_NONE;
-    return error_set(WEIR_E_INVALID, "%s.on is 0x%" PRIx32 ", expected WEIR_ON() bits of FAILED, REJECTED,"
-                     " EXPIRED and OVERLOADED (0x%" PRIx32 ")", type, c->on, known);
+    return error_set(WEIR_E_INVALID,
+        "%s.on is 0x%" PRIx32 ", expected WEIR_ON() bits of FAILED, REJECTED,"
+        " EXPIRED and OVERLOADED (0x%" PRIx32 ")",
+        type, c->on, known);
 }
 
 enum weir_error weir_fallback_create(const struct weir_fallback_config *given, struct weir_policy **fallback)
@@ -251,7 +254,8 @@ enum weir_error weir_fallback_create(const struct weir_fallback_config *given, s
     union {
         struct fallback_config config;
         unsigned char bytes[sizeof(struct fallback_config) + WEIR_RESULT_MAX];
-    } record = { .config = {
+    } record;
+    record.config = (struct fallback_config) {
         .reserve_ns = c.reserve_ns,
         .age_max_ns = c.age_max_ns,
         .value_size = c.value_size,
@@ -261,11 +265,15 @@ enum weir_error weir_fallback_create(const struct weir_fallback_config *given, s
         .last_good = c.last_good,
         .not_when_forced = c.not_when_forced,
         .rest_after_failure = c.rest_after_failure,
-    } };
+    };
     if (c.value != NULL) memcpy(record.config.value, c.value, c.value_size);
     size_t words = c.last_good ? (c.value_size + sizeof(uint64_t) - 1) / sizeof(uint64_t) : 0;
-    error = policy_new(&(struct policy_spec){ .kind = POLICY_FALLBACK, .ops = &fallback_ops, .type = type,
-                           .name = c.name, .standard_name = "fallback", .config = &record.config,
+    error = policy_new(&(struct policy_spec) { .kind = POLICY_FALLBACK,
+                           .ops = &fallback_ops,
+                           .type = type,
+                           .name = c.name,
+                           .standard_name = "fallback",
+                           .config = &record.config,
                            .config_size = sizeof record.config + (c.value != NULL ? c.value_size : 0),
                            .state_size = sizeof(struct fallback_state) + words * sizeof(uint64_t),
                            .flags = c.last_good ? 0 : WEIR_POLICY_QUIET_SETTLE },

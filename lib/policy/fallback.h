@@ -28,7 +28,7 @@ struct fallback_state {
     uint64_t rest_until; /* the function rests until then */
     uint64_t sequence;   /* of the last good answer; 0: there is none yet */
     uint64_t stored_ns;
-    uint64_t word[];     /* value_size bytes, rounded up */
+    uint64_t word[]; /* value_size bytes, rounded up */
 };
 
 #endif

@@ -29,7 +29,7 @@ static ALWAYS_INLINE uint32_t attempts_of(const struct weir_call *call)
 
 static struct weir_verdict hold(const struct weir_slot *slot)
 {
-    return (struct weir_verdict){ .kind = WEIR_HOLD, .at_ns = gcra_ns_up(slot->word[0]) };
+    return (struct weir_verdict) { .kind = WEIR_HOLD, .at_ns = gcra_ns_up(slot->word[0]) };
 }
 
 static COLD struct weir_verdict admit_later(const struct rate_config *config, struct rate_state *state,
@@ -102,7 +102,9 @@ struct weir_verdict rate_settle(const void *config, void *state, struct weir_slo
 COLD struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
 {
     struct rate_state *state = rate->state;
-    struct weir_outcome outcome = { .status = WEIR_REJECTED, .reason = WEIR_REASON_RATE, .by = 1, .code = -1 };
+    struct weir_outcome outcome = {
+        .status = WEIR_REJECTED, .reason = WEIR_REASON_RATE, .by = 1, .code = -1
+    };
     policy_count_alone(state, RATE_REFUSED);
     if (cost > state->burst) return outcome;
     uint64_t now = gcra_units(now_ns), turn = gcra_turn(&state->gcra, cost * state->gcra.token, now);
@@ -123,14 +125,13 @@ static struct weir_outcome acquire_by_mode(
 {
     if (mode == WEIR_MODE_FORCED_OPEN) {
         policy_count_alone(rate->state, POLICY_REFUSED_FORCED);
-        return (struct weir_outcome){ .status = WEIR_REJECTED, .reason = WEIR_REASON_FORCED, .by = 1 };
+        return (struct weir_outcome) { .status = WEIR_REJECTED, .reason = WEIR_REASON_FORCED, .by = 1 };
     }
     struct weir_outcome outcome = { .status = WEIR_OK };
     if (mode == WEIR_MODE_DISABLED) return outcome;
     uint32_t line = thread_shard();
     struct weir_slot slot;
     bool taken = rate_take(rate->config, rate->state, line, line < SHARDS, &slot, cost, 0, now_ns);
-    if (!taken && mode == WEIR_MODE_ON) return rate_refused(rate, cost, now_ns);
     policy_count_alone(rate->state, POLICY_PASSED_ALONE);
     if (!taken && mode == WEIR_MODE_SHADOW) {
         policy_count_alone(rate->state, POLICY_WOULD_REFUSE);
@@ -139,13 +140,8 @@ static struct weir_outcome acquire_by_mode(
     return outcome;
 }
 
-COLD struct weir_outcome rate_acquire_slow(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
-{
-    rate_require(rate, cost, "weir_rate_acquire_at");
-    return acquire_by_mode(rate, weir_policy_mode(rate), cost, now_ns);
-}
-
-struct weir_outcome rate_acquire_leased(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
+/* In either form, leased or not. */
+struct weir_outcome rate_acquire_either(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
 {
     uint32_t line = thread_shard();
     bool solo = line < SHARDS;
@@ -153,7 +149,15 @@ struct weir_outcome rate_acquire_leased(struct weir_policy *rate, uint32_t cost,
     bool taken = rate_take(rate->config, rate->state, line, solo, &slot, cost, 0, now_ns);
     if (unlikely(!taken)) return rate_refused(rate, cost, now_ns);
     counters_add(rate->counters, line, solo, POLICY_PASSED_ALONE, 1);
-    return (struct weir_outcome){ .status = WEIR_OK };
+    return (struct weir_outcome) { .status = WEIR_OK };
+}
+
+COLD struct weir_outcome rate_acquire_slow(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
+{
+    rate_require(rate, cost, "weir_rate_acquire_at");
+    enum weir_mode mode = weir_policy_mode(rate);
+    if (mode == WEIR_MODE_ON) return rate_acquire_either(rate, cost, now_ns);
+    return acquire_by_mode(rate, mode, cost, now_ns);
 }
 
 struct weir_outcome weir_rate_acquire_at(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
@@ -176,7 +180,7 @@ static struct weir_outcome reserve(struct weir_policy *rate, uint32_t cost, uint
         *at_ns = gcra_ns_up(turn);
     }
     policy_count_alone(state, POLICY_PASSED_ALONE);
-    return (struct weir_outcome){ .status = WEIR_OK };
+    return (struct weir_outcome) { .status = WEIR_OK };
 }
 
 struct weir_outcome weir_rate_reserve_at(struct weir_policy *rate, uint32_t cost, uint64_t wait_ns,
@@ -186,7 +190,7 @@ struct weir_outcome weir_rate_reserve_at(struct weir_policy *rate, uint32_t cost
     rate_require(rate, cost, function);
     WEIR_REQUIRE(permit != NULL, function, "permit is NULL");
     WEIR_REQUIRE(at_ns != NULL, function, "at_ns is NULL");
-    *permit = (struct weir_permit){ .began_ns = now_ns };
+    *permit = (struct weir_permit) { .began_ns = now_ns };
     *at_ns = now_ns;
     /* Under an operator's hand the permit holds nothing: what it may have taken is not given back. */
     enum weir_mode mode = weir_policy_mode(rate);

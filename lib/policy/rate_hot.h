@@ -59,7 +59,7 @@ static ALWAYS_INLINE bool rate_take(const struct rate_config *config, struct rat
  * memory before the locked instruction can go on. */
 
 struct weir_outcome rate_acquire_slow(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
-struct weir_outcome rate_acquire_leased(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
+struct weir_outcome rate_acquire_either(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
 struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
 void rate_require(const struct weir_policy *rate, uint32_t cost, const char *function);
 
@@ -90,18 +90,19 @@ static ALWAYS_INLINE bool rate_acquire_credit(struct weir_policy *rate, uint32_t
     return true;
 }
 
-static ALWAYS_INLINE struct weir_outcome rate_acquire(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
+static ALWAYS_INLINE struct weir_outcome rate_acquire(
+    struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
 {
     if (unlikely(!rate_is_plain(rate, cost))) return rate_acquire_slow(rate, cost, now_ns);
     const struct rate_config *config = rate->config;
     uint32_t line = weir_thread.shard - 1;
     bool solo = line < SHARDS;
-    if (config->lease != 0) return rate_acquire_leased(rate, cost, now_ns);
+    if (config->lease != 0) return rate_acquire_either(rate, cost, now_ns);
     if (unlikely(!rate_take_exactly(rate->state, cost, gcra_units(now_ns)))) {
         return rate_refused(rate, cost, now_ns);
     }
     counters_add(rate->counters, line, solo, POLICY_PASSED_ALONE, 1);
-    return (struct weir_outcome){ .status = WEIR_OK };
+    return (struct weir_outcome) { .status = WEIR_OK };
 }
 
 #endif

@@ -9,8 +9,9 @@ static void describe(const void *opaque, const void *state, uint64_t now_ns, cha
     const struct rate_config *config = opaque;
     char form[96] = "exact", wait[48] = "";
     if (config->lease != 0) {
-        snprintf(form, sizeof form, "leases of %" PRIu32 " per thread: at most %" PRIu32 " more in any window",
-            config->lease, config->lease * SHARDS);
+        snprintf(form, sizeof form,
+            "leases of %" PRIu32 " per thread: at most %" PRIu32 " more in any window", config->lease,
+            config->lease * SHARDS);
     }
     if (config->wait != 0) {
         snprintf(wait, sizeof wait, ", waits up to %s", duration_text(config->wait / GCRA_UNITS_PER_NS).text);
@@ -58,8 +59,8 @@ static enum weir_error validate_form(struct weir_rate_config *c)
         return error_set(WEIR_E_INVALID, "%s.form is %u, expected a weir_form", type, (unsigned)c->form);
     }
     if (c->form == WEIR_FORM_SINGLE && c->lease != 0) {
-        return error_set(WEIR_E_INVALID, "%s.lease is %" PRIu32 ", expected 0 with WEIR_FORM_SINGLE", type,
-            c->lease);
+        return error_set(
+            WEIR_E_INVALID, "%s.lease is %" PRIu32 ", expected 0 with WEIR_FORM_SINGLE", type, c->lease);
     }
     uint64_t small = c->burst / 64;
     uint32_t standard = (uint32_t)time_max(1, time_min(16, small));
@@ -78,7 +79,8 @@ static enum weir_error validate(struct weir_rate_config *c)
         error = error_range(type, "wait_max_ns", &c->wait_max_ns, 0, 1, 86400 * WEIR_S);
     }
     if (error == WEIR_E_NONE && (unsigned)c->timing > WEIR_TIMING_FAST) {
-        error = error_set(WEIR_E_INVALID, "%s.timing is %u, expected a weir_timing", type, (unsigned)c->timing);
+        error =
+            error_set(WEIR_E_INVALID, "%s.timing is %u, expected a weir_timing", type, (unsigned)c->timing);
     }
     return error;
 }
@@ -99,9 +101,14 @@ enum weir_error weir_rate_create(const struct weir_rate_config *given, struct we
         .timing = c.timing == WEIR_TIMING_AUTO ? WEIR_TIMING_PRECISE : (uint32_t)c.timing,
     };
     size_t size = c.lease != 0 ? sizeof(struct rate_state) : offsetof(struct rate_state, cell);
-    error = policy_new(&(struct policy_spec){ .kind = POLICY_RATE, .ops = &rate_ops, .type = type,
-                           .name = c.name, .standard_name = "rate", .config = &record,
-                           .config_size = sizeof record, .state_size = size,
+    error = policy_new(&(struct policy_spec) { .kind = POLICY_RATE,
+                           .ops = &rate_ops,
+                           .type = type,
+                           .name = c.name,
+                           .standard_name = "rate",
+                           .config = &record,
+                           .config_size = sizeof record,
+                           .state_size = size,
                            .flags = c.wait_max_ns != 0 ? POLICY_READS_DEADLINE : 0 },
         rate);
     if (error != WEIR_E_NONE) return error;

@@ -91,7 +91,8 @@ static struct weir_verdict decide(const struct retry_config *config, void *state
         /* Wanted but for where it comes from: a timeout or deadline outside. */
         return no_more(state, call, config->on & WEIR_ON(outcome->status) ? NO_TIME : NOT_WANTED);
     }
-    if (ended >= config->attempts) return no_more(state, call, EXHAUSTED);
+    bool exhausted = ended >= config->attempts || call->attempt.number >= WEIR_ATTEMPTS_MAX;
+    if (exhausted) return no_more(state, call, EXHAUSTED);
     uint64_t delay_ns = time_max(backoff(config, slot, call, ended), outcome->retry_after_ns);
     uint64_t at_ns = time_add(now_ns, delay_ns), deadline_ns = call->attempt.deadline_ns;
     if (at_ns >= deadline_ns) return no_more(state, call, NO_TIME);
@@ -99,8 +100,9 @@ static struct weir_verdict decide(const struct retry_config *config, void *state
     if (!budget_charge(call->budget, now_ns)) return no_more(state, call, NO_BUDGET);
     slot->word[1] = (uint64_t)call->attempt.number << 17 | (uint64_t)ended << 1 | TOKEN_OUT;
     policy_count(state, call, RETRIED);
-    return (struct weir_verdict){ .kind = WEIR_AGAIN, .flags = WEIR_VERDICT_EVENT,
-        .event = WEIR_EVENT_RETRIED, .at_ns = at_ns };
+    return (struct weir_verdict) {
+        .kind = WEIR_AGAIN, .flags = WEIR_VERDICT_EVENT, .event = WEIR_EVENT_RETRIED, .at_ns = at_ns
+    };
 }
 
 static struct weir_verdict settle(const void *config, void *state, struct weir_slot *slot,
@@ -159,8 +161,10 @@ static enum weir_error validate(struct weir_retry_config *c)
     }
     if (c->on == 0) c->on = failed;
     if (error == WEIR_E_NONE && (c->on & ~known) != 0) {
-        error = error_set(WEIR_E_INVALID, "%s.on is 0x%" PRIx32 ", expected WEIR_ON() bits of FAILED, EXPIRED,"
-                          " OVERLOADED and REJECTED (0x%" PRIx32 ")", type, c->on, known);
+        error = error_set(WEIR_E_INVALID,
+            "%s.on is 0x%" PRIx32 ", expected WEIR_ON() bits of FAILED, EXPIRED,"
+            " OVERLOADED and REJECTED (0x%" PRIx32 ")",
+            type, c->on, known);
     }
     return error;
 }
@@ -187,8 +191,12 @@ enum weir_error weir_retry_create(const struct weir_retry_config *given, struct 
         .on = c.on,
         .backoff = (uint32_t)c.backoff,
     };
-    error = policy_new(&(struct policy_spec){ .kind = POLICY_RETRY, .ops = &retry_ops, .type = type,
-                           .name = c.name, .standard_name = "retry", .config = &record,
+    error = policy_new(&(struct policy_spec) { .kind = POLICY_RETRY,
+                           .ops = &retry_ops,
+                           .type = type,
+                           .name = c.name,
+                           .standard_name = "retry",
+                           .config = &record,
                            .config_size = sizeof record },
         retry);
     if (error != WEIR_E_NONE) {
@@ -204,7 +212,7 @@ struct weir_retry_stats weir_retry_stats(const struct weir_policy *retry)
 {
     policy_require(retry, POLICY_RETRY, "weir_retry_stats");
     const struct counters *counters = retry->counters;
-    return (struct weir_retry_stats){
+    return (struct weir_retry_stats) {
         .retried = counters_sum(counters, RETRIED),
         .recovered = counters_sum(counters, RECOVERED),
         .not_idempotent = counters_sum(counters, NOT_IDEMPOTENT),

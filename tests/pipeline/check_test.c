@@ -1,0 +1,203 @@
+/* The four plants of row 21 are in tests/lessons/row21.c; here is what lies beside them. */
+#include "pipeline/order.h"
+
+#include <string.h>
+
+static struct weir_finding findings[8];
+
+static size_t checked(struct weir_pipeline *pipeline)
+{
+    memset(findings, 0, sizeof findings);
+    size_t count = weir_pipeline_check(pipeline, scripted_ns, findings, 8);
+    for (size_t i = 0; i < count && i < 8; i++) CHECK(strlen(findings[i].text) < sizeof findings[i].text - 1);
+    return count;
+}
+
+static bool found(enum weir_finding_kind kind, uint32_t position)
+{
+    for (size_t i = 0; i < 8; i++) {
+        if (findings[i].kind == kind && findings[i].position == position && findings[i].text[0] != '\0')
+            return true;
+    }
+    return false;
+}
+
+TEST(check, a_sound_pipeline_and_one_without_calls)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(breaker, .name = "b");
+    struct weir_pipeline *pipeline = order_made();
+    CHECK_EQ(checked(pipeline), 0);
+    scripted_calls(pipeline, 500, WEIR_OK, 10 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 0);
+    scripted_calls(pipeline, 4, WEIR_FAILED, 10 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 0);
+    scripted_calls(pipeline, 500, WEIR_FAILED, 10 * WEIR_MS); /* tripped: it works */
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, few_calls_prove_nothing)
+{
+    ORDER_ADD(breaker, .name = "b");
+    weir_policy_set_mode(order_parts[0], WEIR_MODE_FORCED_OPEN);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 9, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 0);
+    scripted_calls(pipeline, 1, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 0));
+    weir_pipeline_destroy(pipeline);
+}
+
+/* Those outside the one that refuses were passed, those inside were not; a fallback hides it all. */
+TEST(check, never_passed_behind_a_wall)
+{
+    ORDER_ADD(fallback, .name = "f");
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(breaker, .name = "wall");
+    ORDER_ADD(bulkhead, .name = "inside");
+    weir_policy_set_mode(order_parts[2], WEIR_MODE_FORCED_OPEN);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 2);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 2));
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 3));
+    CHECK_STR(findings[0].text,
+        "breaker \"wall\" let none of 20 calls pass: look at its mode, its limit and what it "
+        "refuses for");
+    CHECK_STR(findings[1].text,
+        "none of 20 calls came to bulkhead \"inside\": breaker \"wall\", outside it, let none "
+        "pass");
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, never_passed_because_the_callers_had_no_time_left)
+{
+    ORDER_ADD(breaker, .name = "b");
+    struct weir_pipeline *pipeline = order_made();
+    struct weir_context context;
+    weir_context_child(&context, NULL, scripted_ns, NULL);
+    struct script script = { .outcome = outcome_of(WEIR_OK, 0) };
+    for (int i = 0; i < 10; i++) {
+        (void)weir_run(pipeline, WEIR_CONFIG(weir_call_options, .context = &context), scripted, &script);
+    }
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK_STR(findings[0].text,
+        "none of 10 calls came to breaker \"b\": their contexts were over, or the pipeline was "
+        "drained");
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, disabled)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(breaker, .name = "b");
+    weir_policy_set_mode(order_parts[1], WEIR_MODE_DISABLED);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 30, WEIR_FAILED, 0); /* it counts none, but that is said already */
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 1));
+    weir_policy_set_mode(weir_pipeline_policy(pipeline, 1), WEIR_MODE_ON);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_FAILS, 1));
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, never_fails_behind_a_fallback_that_hides)
+{
+    ORDER_ADD(breaker, .name = "b");
+    ORDER_ADD(fallback, .name = "f");
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 9, WEIR_FAILED, 0);
+    CHECK_EQ(checked(pipeline), 0);
+    scripted_calls(pipeline, 1, WEIR_FAILED, 0);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_FAILS, 0));
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, overloaded_answers_may_be_what_opens_it)
+{
+    ORDER_ADD(breaker, .name = "b");
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OVERLOADED, 0);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_FAILS, 0));
+    weir_pipeline_destroy(pipeline);
+    ORDER_ADD(breaker, .overload_open_ns_max = WEIR_S);
+    pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OVERLOADED, 0);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+/* Callers who leave are no failures that a breaker misses. */
+TEST(check, cancels_are_no_finding)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(breaker, .name = "b");
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 100, WEIR_CANCELED, 0);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, unreachable_needs_time_and_is_cured_by_consecutive)
+{
+    ORDER_ADD(breaker, .calls_min = 50, .consecutive = WEIR_OFF32);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_FAILED, 400 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 0); /* 8 s: less than a window */
+    scripted_calls(pipeline, 20, WEIR_FAILED, 400 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_UNREACHABLE, 0));
+    weir_pipeline_destroy(pipeline);
+    ORDER_ADD(breaker, .calls_min = 50, .consecutive = 200);
+    pipeline = order_made();
+    scripted_calls(pipeline, 40, WEIR_FAILED, 400 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+static void late_calls(struct weir_pipeline *pipeline, uint32_t count, uint64_t deadline_ns)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct weir_context context;
+        struct script script = { .outcome = outcome_of(WEIR_FAILED, 4), .takes_ns = 2 * WEIR_S };
+        weir_context_child(&context, NULL, scripted_ns + deadline_ns, NULL);
+        (void)weir_run(pipeline, WEIR_CONFIG(weir_call_options, .context = &context), scripted, &script);
+    }
+}
+
+TEST(check, a_timeout_that_ends_calls_is_no_finding)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    struct weir_pipeline *pipeline = order_made();
+    late_calls(pipeline, 1, 1500 * WEIR_MS); /* ended by the timeout */
+    late_calls(pipeline, 50, 500 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    pipeline = order_made();
+    late_calls(pipeline, 50, 500 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_TIMEOUT, 0));
+    weir_pipeline_destroy(pipeline);
+}
+
+/* Of two timeouts only the one that never ends anything; the other's are not the callers' deadlines. */
+TEST(check, calls_ended_by_another_timeout_do_not_count)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(timeout, .timeout_ns = 200 * WEIR_MS);
+    struct weir_pipeline *pipeline = order_made();
+    late_calls(pipeline, 50, 5 * WEIR_S);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, aborts_without_a_pipeline)
+{
+    CHECK_ABORTS((void)weir_pipeline_check(NULL, 0, NULL, 0), "weir_pipeline_check: pipeline is NULL");
+}

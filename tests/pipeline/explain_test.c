@@ -1,0 +1,153 @@
+#include "pipeline/order.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static char text[4096];
+
+static const char *explained(uint64_t deadline_ns)
+{
+    struct weir_pipeline *pipeline = order_made();
+    size_t length = weir_pipeline_explain(pipeline, deadline_ns, text, sizeof text);
+    CHECK_EQ(length, strlen(text));
+    weir_pipeline_destroy(pipeline);
+    return text;
+}
+
+static void says(uint64_t deadline_ns, const char *part)
+{
+    explained(deadline_ns);
+    if (strstr(text, part) == NULL) printf("not said: %s\nbut:\n%s", part, text);
+    CHECK(strstr(text, part) != NULL);
+}
+
+TEST(explain, the_whole_text)
+{
+    ORDER_ADD(timeout, .name = "call", .timeout_ns = 800 * WEIR_MS);
+    ORDER_ADD(
+        retry, .name = "again", .attempts = 3, .backoff = WEIR_BACKOFF_CONSTANT, .base_ns = 50 * WEIR_MS);
+    ORDER_ADD(breaker, .name = "bank");
+    ORDER_ADD(bulkhead, .name = "slots", .limit = 4);
+    ORDER_ADD(timeout, .name = "attempt", .timeout_ns = 400 * WEIR_MS);
+    CHECK_STR(explained(0),
+        "pipeline \"p\", outermost first:\n"
+        "   0  timeout \"call\": after 800000 us\n"
+        "   1  retry \"again\": 3 attempts, constant 50 ms, only calls marked idempotent or not sent\n"
+        "   2  breaker \"bank\": closed, 0 of 0 calls failed\n"
+        "   3  bulkhead \"slots\": 0 of 4 in use, 0 of 0 waiting, one word, exact\n"
+        "   4  timeout \"attempt\": after 400000 us\n"
+        "worst case of a call:\n"
+        "  attempts       3; retry: only calls marked idempotent or not sent\n"
+        "  amplification  3 operations for a call; the budget of retry \"again\" bears 20 % of the calls and "
+        "10 a "
+        "second\n"
+        "  latency        800 ms, the deadline: it cuts off timeouts, waits and back-offs of 1300 ms "
+        "(timeout \"call\"); "
+        "retry \"again\" backs off for up to 100 ms, longer if a callee asks for it\n"
+        "findings: none\n");
+}
+
+TEST(explain, latency_is_unbounded_without_a_timeout)
+{
+    ORDER_ADD(breaker, .name = "b");
+    says(0, "  latency        unbounded: no timeout around it all, and no deadline is known\n");
+    ORDER_ADD(breaker, .name = "b");
+    says(2 * WEIR_S, "  latency        2 s, the deadline: nothing inside ends earlier (the callers')\n");
+}
+
+TEST(explain, latency_within_the_deadline)
+{
+    ORDER_ADD(retry, .attempts = 2, .backoff = WEIR_BACKOFF_CONSTANT, .base_ns = 100 * WEIR_MS);
+    ORDER_ADD(rate, .name = "r", .wait_max_ns = 50 * WEIR_MS);
+    ORDER_ADD(timeout, .timeout_ns = 200 * WEIR_MS);
+    says(WEIR_S,
+        "  latency        600 ms, within the deadline of 1 s (the callers'); retry \"retry\" backs off for "
+        "up to "
+        "100 ms, longer if a callee asks for it; rate \"r\" holds for up to 50 ms\n");
+}
+
+/* What lies outside the outermost timeout comes on top of it. */
+TEST(explain, latency_of_a_timeout)
+{
+    ORDER_ADD(bulkhead, .name = "b", .queue = 3, .wait_max_ns = 300 * WEIR_MS);
+    ORDER_ADD(timeout, .timeout_ns = 200 * WEIR_MS, .name = "t");
+    says(0,
+        "  latency        500 ms; no timeout around it all, and no deadline is known; bulkhead \"b\" holds "
+        "for up to "
+        "300 ms\n");
+    ORDER_ADD(timeout, .timeout_ns = 200 * WEIR_MS, .name = "t");
+    says(0, "  latency        200 ms, the deadline: nothing inside ends earlier (timeout \"t\")\n");
+}
+
+/* The longest series of each back-off. */
+TEST(explain, backoffs_at_their_longest)
+{
+    static const struct {
+        enum weir_backoff backoff;
+        const char *text;
+    } cases[] = { { WEIR_BACKOFF_CONSTANT, "up to 300 ms" }, { WEIR_BACKOFF_EXPONENTIAL, "up to 650 ms" },
+        { WEIR_BACKOFF_FULL, "up to 650 ms" }, { WEIR_BACKOFF_DECORRELATED, "up to 1 s" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ORDER_ADD(timeout, .timeout_ns = 10 * WEIR_S);
+        ORDER_ADD(retry, .attempts = 4, .backoff = cases[i].backoff, .base_ns = 100 * WEIR_MS,
+            .max_ns = 350 * WEIR_MS);
+        says(0, cases[i].text);
+    }
+}
+
+TEST(explain, attempts_multiply)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(retry, .attempts = 3, .name = "a");
+    ORDER_ADD(retry, .attempts = 5, .name = "b");
+    says(0, "  attempts       15; retry: only");
+    CHECK(strstr(text, "the budget of retry \"a\"") != NULL);
+    CHECK(strstr(text, "the budget of retry \"b\"") != NULL);
+    CHECK(strstr(text, "findings:\n   2  retry \"b\" inside retry \"a\": up to 15 attempts") != NULL);
+}
+
+TEST(explain, forms_and_bounds)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(bulkhead, .limit = 64, .name = "wide");
+    ORDER_ADD(rate, .permits = 1000, .form = WEIR_FORM_SINGLE, .name = "one");
+    explained(0);
+    CHECK(strstr(text, "bulkhead \"wide\": 0 of 64 in use, 0 of 0 waiting, 16 shards, exact\n") != NULL);
+    CHECK(strstr(text, "rate \"one\": 1000 per 1 s, burst 1000, exact\n") != NULL);
+}
+
+TEST(explain, modes_and_names)
+{
+    static const char *const modes[] = { "\": after", "\" [shadow]: after", "\" [disabled]: after",
+        "\" [forced open]: after", "\" [forced closed]: after" };
+    for (int mode = WEIR_MODE_ON; mode <= WEIR_MODE_FORCED_CLOSED; mode++) {
+        ORDER_ADD(timeout, .name = "a\nb\"");
+        weir_policy_set_mode(order_parts[0], (enum weir_mode)mode);
+        says(0, modes[mode]);
+        CHECK(strstr(text, "timeout \"a\\x0ab\\x22\"") != NULL);
+    }
+}
+
+TEST(explain, nothing_at_all)
+{
+    says(0, "pipeline \"p\", outermost first:\n  (no policy)\nworst case of a call:\n  attempts       1\n");
+}
+
+TEST(explain, is_cut_at_size_and_answers_the_whole_length)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(breaker, .name = "b");
+    struct weir_pipeline *pipeline = order_made();
+    size_t length = weir_pipeline_explain(pipeline, 0, NULL, 0);
+    CHECK_EQ(weir_pipeline_explain(pipeline, 0, text, sizeof text), length);
+    CHECK_EQ(strlen(text), length);
+    for (size_t size = 1; size <= length + 2; size += 7) {
+        char cut[2048];
+        memset(cut, '#', sizeof cut);
+        CHECK_EQ(weir_pipeline_explain(pipeline, 0, cut, size), length);
+        CHECK_EQ(cut[size], '#');
+        CHECK_EQ(strlen(cut), size - 1 < length ? size - 1 : length);
+        CHECK_EQ(memcmp(cut, text, strlen(cut)), 0);
+    }
+    weir_pipeline_destroy(pipeline);
+}

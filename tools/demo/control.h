@@ -1,0 +1,33 @@
+/* The demo's hold on an origin process: start, command, count, stop. All from one thread. */
+#ifndef DEMO_CONTROL_H
+#define DEMO_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+struct origin {
+    pid_t pid; /* 0 while it is gone */
+    FILE *commands, *answers;
+    int keeper;    /* a socket that holds the port while the origin is gone */
+    uint16_t port; /* the same for all its lives */
+    uint64_t seed;
+    uint64_t before; /* requests of its former lives */
+};
+
+/* Reserves a port and starts the origin on it, healthy. false: said why, nothing is left. */
+bool origin_open(struct origin *origin, uint64_t seed);
+/* Stops it if it runs and gives the port back. */
+void origin_close(struct origin *origin);
+
+/* Started again on the same port, healthy. */
+bool origin_start(struct origin *origin);
+/* Its socket closed, its process ended and reaped: connections are refused from now on. */
+void origin_stop(struct origin *origin);
+/* healthy, errors, slow or silent. */
+bool origin_become(struct origin *origin, const char *mode);
+/* Requests that reached it in all its lives. */
+uint64_t origin_requests(struct origin *origin);
+
+#endif
