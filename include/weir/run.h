@@ -21,7 +21,9 @@ extern "C" {
 WEIR_API struct weir_outcome weir_run(const struct weir_pipeline *pipeline,
     const struct weir_call_options *options, weir_operation *operation, void *argument);
 
-/* The same with the instant now given, used at both ends of each attempt: not timed. */
+/* The same with the instant now given, used at both ends of each attempt: not timed. Given time does not pass
+ * by itself: where the call would wait, it is at the end of that wait at once. For tests and measurements, and
+ * where the instant is at hand and the pipeline neither queues nor backs off. */
 WEIR_API struct weir_outcome weir_run_at(const struct weir_pipeline *pipeline,
     const struct weir_call_options *options, weir_operation *operation, void *argument, uint64_t now_ns);
 

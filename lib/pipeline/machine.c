@@ -45,12 +45,20 @@ static void materialize(struct weir_call *call, uint32_t count)
     }
 }
 
+/* A newer caller's options are good as long as what this version does not know is zero. */
+static bool is_known(const struct weir_call_options *options)
+{
+    if (options->size < sizeof *options || options->size > 4096) return false;
+    for (uint32_t i = sizeof *options; i < options->size; i++) {
+        if (((const unsigned char *)options)[i] != 0) return false;
+    }
+    return true;
+}
+
 void machine_take_options(struct weir_call *call, const struct weir_call_options *options)
 {
-    bool known = options->size != 0;
-    known &= options->size <= sizeof *options;
-    WEIR_REQUIRE(
-        known, "weir_call_begin", "options.size is unknown (use WEIR_CONFIG or weir_call_options_init)");
+    WEIR_REQUIRE(is_known(options), "weir_call_begin",
+        "options.size is unknown (use WEIR_CONFIG or weir_call_options_init)");
     if (options->idempotent) call->flags |= CALL_IDEMPOTENT;
     if (options->weight > 1) {
         call->weight = options->weight;
