@@ -7,10 +7,10 @@
 
 #define HOOK __attribute__((visibility("default")))
 
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *memory, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
+void *libc_malloc(size_t size) __asm__("__libc_malloc");
+void *libc_calloc(size_t nmemb, size_t size) __asm__("__libc_calloc");
+void *libc_realloc(void *ptr, size_t size) __asm__("__libc_realloc");
+void *libc_memalign(size_t alignment, size_t size) __asm__("__libc_memalign");
 
 static _Thread_local uint64_t counted;
 
@@ -22,34 +22,34 @@ uint64_t allocations(void)
 HOOK void *malloc(size_t size)
 {
     counted++;
-    return __libc_malloc(size);
+    return libc_malloc(size);
 }
 
-HOOK void *calloc(size_t count, size_t size)
+HOOK void *calloc(size_t nmemb, size_t size)
 {
     counted++;
-    return __libc_calloc(count, size);
+    return libc_calloc(nmemb, size);
 }
 
-HOOK void *realloc(void *memory, size_t size)
+HOOK void *realloc(void *ptr, size_t size)
 {
     counted++;
-    return __libc_realloc(memory, size);
+    return libc_realloc(ptr, size);
 }
 
 HOOK void *aligned_alloc(size_t alignment, size_t size)
 {
     counted++;
-    return __libc_memalign(alignment, size);
+    return libc_memalign(alignment, size);
 }
 
-HOOK int posix_memalign(void **memory, size_t alignment, size_t size)
+HOOK int posix_memalign(void **memptr, size_t alignment, size_t size)
 {
     counted++;
-    void *got = __libc_memalign(alignment, size);
+    void *got = libc_memalign(alignment, size);
     if (!got) {
         return ENOMEM;
     }
-    *memory = got;
+    *memptr = got;
     return 0;
 }

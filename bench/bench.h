@@ -45,8 +45,12 @@ const struct row *rows_unit(void);
 /* The work of floor/alu: additions in registers, so nothing but the CPU itself can slow it down. */
 uint64_t floor_alu(void *subject, uint64_t n);
 
-/* Ends the program with this message if the condition is false. */
-__attribute__((format(printf, 2, 3))) void require(bool condition, const char *format, ...);
+/* Ends the program with a message if the condition is false. */
+#define require(condition, ...)             \
+    do {                                    \
+        if (!(condition)) die(__VA_ARGS__); \
+    } while (0)
+__attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
 
 /* Ends the program with the library's own text if create did not succeed. */
 void created(enum weir_error error, const char *what);

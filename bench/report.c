@@ -58,7 +58,7 @@ static void print_verdict(const struct result *result)
         } else if (value <= reach) {
             printf("met\n");
         } else {
-            printf("missed by %.0f %%\n", (value / reach - 1) * 100);
+            printf("missed by %.1f %%\n", (value / reach - 1) * 100);
         }
     }
 }

@@ -20,10 +20,25 @@ static void take(FILE *pipe, void *bytes, size_t size)
     require(fread(bytes, size, 1, pipe) == 1, "a round ended early");
 }
 
+/* What an earlier process saw travels in the command line: one number for each count of threads. */
+static void quiet_print(const struct quiet *quiet, char *text, size_t size)
+{
+    snprintf(text, size, "%.4f,%.4f", quiet->alu_ns[1], quiet->alu_ns[2]);
+}
+
+static void quiet_parse(struct quiet *quiet, const char *text)
+{
+    char *comma, *end;
+    quiet->alu_ns[1] = strtod(text, &comma);
+    require(*comma == ',', "%s is not for the hand", ROUND_OPTION);
+    quiet->alu_ns[2] = strtod(comma + 1, &end);
+    require(*end == 0, "%s is not for the hand", ROUND_OPTION);
+}
+
 void round_main(const struct row *const rows[], size_t rows_count, const char *known)
 {
     struct quiet quiet = { { 0 } };
-    require(sscanf(known, "%lf,%lf", &quiet.alu_ns[1], &quiet.alu_ns[2]) == 2, "not for the hand");
+    quiet_parse(&quiet, known);
     struct cell unit = measure(rows_unit(), &quiet);
     put(&unit, sizeof unit);
     for (size_t i = 0; i < rows_count; i++) {
@@ -39,7 +54,7 @@ static FILE *round_start(const char *prefix, const struct quiet *quiet, pid_t *c
 {
     int ends[2];
     char known[64];
-    snprintf(known, sizeof known, "%.4f,%.4f", quiet->alu_ns[1], quiet->alu_ns[2]);
+    quiet_print(quiet, known, sizeof known);
     require(pipe(ends) == 0, "no pipe");
     *child = fork();
     require(*child >= 0, "no process for a round");

@@ -14,13 +14,14 @@ static const struct row *const groups[] = {
     rate_rows,
     bulkhead_rows,
     histogram_rows,
+    NULL,
 };
 
 size_t rows_select(const char *prefix, const struct row *rows[ROWS_MAX])
 {
     size_t count = 0;
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        for (const struct row *row = groups[i]; row->name; row++) {
+    for (const struct row *const *group = groups; *group; group++) {
+        for (const struct row *row = *group; row->name; row++) {
             if (strncmp(row->name, prefix, strlen(prefix)) == 0) {
                 require(count < ROWS_MAX, "more than %d rows", ROWS_MAX);
                 rows[count++] = row;
@@ -35,11 +36,8 @@ const struct row *rows_unit(void)
     return &floor_rows[0];
 }
 
-void require(bool condition, const char *format, ...)
+void die(const char *format, ...)
 {
-    if (condition) {
-        return;
-    }
     va_list arguments;
     va_start(arguments, format);
     fputs("weir-bench: ", stderr);

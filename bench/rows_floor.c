@@ -24,6 +24,16 @@ static uint64_t unit(void *subject, uint64_t n)
     return n;
 }
 
+/* What every word that threads share costs at least. */
+static uint64_t xadd(void *subject, uint64_t n)
+{
+    uint64_t *word = subject;
+    for (uint64_t i = 0; i < n; i++) {
+        __atomic_fetch_add(word, i, __ATOMIC_RELAXED);
+    }
+    return n;
+}
+
 static uint64_t call(void *subject, uint64_t n)
 {
     weir_operation *operation = operation_ok;
@@ -50,6 +60,7 @@ uint64_t floor_alu(void *subject, uint64_t n)
 
 const struct row floor_rows[] = {
     { .name = "floor/unit", .threads = 1, .work = { unit, line_create, free } },
+    { .name = "floor/xadd", .threads = 1, .work = { xadd, line_create, free } },
     { .name = "floor/call", .threads = 1, .work = { .run = call } },
     { .name = "floor/alu", .threads = 1, .work = { .run = floor_alu } },
     { .name = "floor/alu", .threads = 2, .work = { .run = floor_alu } },

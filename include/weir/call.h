@@ -116,7 +116,8 @@ WEIR_API WEIR_MUST_USE struct weir_step weir_call_cancel(struct weir_call *call,
 /* The answer, once a step said DONE. */
 WEIR_API struct weir_outcome weir_call_outcome(const struct weir_call *call);
 
-/* What to hand to the operation for a RUN step; valid until the attempt is settled. */
+/* What to hand to the operation for a RUN step. An operation that may go on after it was abandoned needs a copy:
+ * the call's own changes with the next step. */
 WEIR_API const struct weir_attempt *weir_call_attempt(const struct weir_call *call);
 
 /* Sets or changes the waker of a call that WAITs; then calls weir_call_wake(). For drivers that do not

@@ -20,7 +20,7 @@ extern "C" {
 
 struct weir_source;
 
-/* Private fields; must outlive its children and the calls under it. */
+/* Private fields; not copied; must outlive its children and the calls under it. */
 struct weir_context {
     const struct weir_context *parent;
     uint64_t deadline_ns;

@@ -23,7 +23,7 @@ struct weir_rate_config {
     uint64_t wait_max_ns;    /* wait for a turn this long, within the deadline; default: 0, refuse */
     enum weir_form form;     /* default: SHARDED while lease is at most 1/64 of the burst */
     uint32_t lease;          /* tokens a thread takes at once in the sharded form; default: burst / 64,
-                             at most 16 */
+                             at most 256 */
     enum weir_timing timing; /* for acquire without now; default: PRECISE */
 };
 WEIR_CONFIG_INIT(weir_rate_config)
@@ -39,7 +39,8 @@ WEIR_API WEIR_MUST_USE struct weir_outcome weir_rate_acquire_at(
     struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
 
 /* Takes cost tokens whose turn comes at *at_ns (>= now_ns), at most wait_ns from now; else REJECTED and
- * nothing is taken. Until then it may be given back, once: what has grown back by then is not restored. */
+ * nothing is taken. It may be given back, once: what has grown
+ * back by then is not restored, nor what lies before turns that others wait for. */
 WEIR_API WEIR_MUST_USE struct weir_outcome weir_rate_reserve_at(struct weir_policy *rate, uint32_t cost,
     uint64_t wait_ns, uint64_t now_ns, struct weir_permit *permit, uint64_t *at_ns);
 WEIR_API void weir_rate_give_back_at(struct weir_policy *rate, struct weir_permit *permit, uint64_t now_ns);

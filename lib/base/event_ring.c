@@ -5,6 +5,7 @@
 CK_RING_PROTOTYPE(event, weir_event)
 
 enum { IDLE, BUSY, ASKED };
+#define PUSH_TRIES 64
 
 /* ThreadSanitizer does not see the order that ck's inline assembly makes. Told of it: what happened before a
  * push happened before its event is taken. The slots themselves, which ck copies before it says so, are kept
@@ -41,6 +42,7 @@ static void empty(struct event_ring *ring, uint32_t process)
 {
     ck_ring_init(&ring->ring, EVENT_RING_SIZE);
     ring->turn = IDLE;
+    ring->pushing = 0;
     atomic_store_release(&ring->process, process);
 }
 
@@ -64,19 +66,31 @@ static void own(struct event_ring *ring)
     if (unlikely(atomic_load_acquire(&ring->process) != mine)) take_over(ring, mine);
 }
 
+static bool enter(struct event_ring *ring)
+{
+    for (uint32_t tries = 0; tries < PUSH_TRIES; tries++) {
+        uint32_t seen = atomic_load_relaxed(&ring->pushing);
+        if (seen == 0 && atomic_cas_acq_rel(&ring->pushing, &seen, 1u)) return true;
+        ck_pr_stall();
+    }
+    return false;
+}
+
+static bool put(struct event_ring *ring, struct weir_event *event)
+{
+    bool fits;
+    RING_RELEASE(&ring->ring);
+    RING_UNSEEN(fits = ck_ring_enqueue_spsc_event(&ring->ring, ring->slot, event));
+    atomic_store_release(&ring->pushing, 0u);
+    return fits;
+}
+
 bool event_ring_push(struct event_ring *ring, struct weir_event event)
 {
     own(ring);
-    unsigned ticket;
-    struct weir_event *slot = ck_ring_enqueue_reserve_mpsc_event(&ring->ring, ring->slot, &ticket);
-    if (unlikely(slot == NULL)) {
-        atomic_add_relaxed(&ring->dropped, UINT64_C(1));
-        return false;
-    }
-    RING_UNSEEN(*slot = event);
-    RING_RELEASE(&ring->ring);
-    ck_ring_enqueue_commit_mpsc(&ring->ring, ticket);
-    return true;
+    if (enter(ring) && put(ring, &event)) return true;
+    atomic_add_relaxed(&ring->dropped, UINT64_C(1));
+    return false;
 }
 
 /* By whoever has the turn: what it saw of the ring's size is still there when it takes. */
@@ -84,7 +98,7 @@ static bool take(struct event_ring *ring, struct weir_event *event)
 {
     if (ck_ring_size(&ring->ring) == 0) return false;
     RING_ACQUIRE(&ring->ring);
-    RING_UNSEEN(ck_ring_dequeue_mpsc_event(&ring->ring, ring->slot, event));
+    RING_UNSEEN(ck_ring_dequeue_spsc_event(&ring->ring, ring->slot, event));
     return true;
 }
 

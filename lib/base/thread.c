@@ -2,6 +2,8 @@
 
 #include <ck_pr.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 __thread struct weir_thread weir_thread;
 uint32_t weir_shards_ever;
@@ -63,4 +65,19 @@ COLD uint32_t process_renew(void)
     last_generation++;
     atomic_store_release(weir_process_word, last_generation);
     return last_generation;
+}
+
+/* The page that forks wipe; here, where every user of the generation pulls it in, also when linked statically.
+ * Without it forks go unnoticed, all else works. */
+__attribute__((constructor)) static void map_generation(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return;
+    if (madvise(page, size, MADV_WIPEONFORK) != 0) {
+        munmap(page, size);
+        return;
+    }
+    *page = first_generation;
+    weir_process_word = page;
 }

@@ -54,7 +54,7 @@ static inline uint64_t line_add(uint64_t *word, uint64_t n, bool solo)
     return before;
 }
 
-extern uint32_t *weir_process_word; /* points into the wiped page once lib/os has one */
+extern uint32_t *weir_process_word; /* points into the wiped page, if the system gave one */
 uint32_t process_renew(void);
 
 static inline uint32_t process_generation(void)

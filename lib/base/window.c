@@ -34,7 +34,8 @@ static void empty(struct window_shard *shard, uint64_t first, uint64_t end, bool
     if (end - first > WINDOW_BUCKETS) first = end - WINDOW_BUCKETS;
     for (uint64_t epoch = first; epoch < end; epoch++) {
         uint64_t *bucket = &shard->bucket[epoch % WINDOW_BUCKETS], seen = atomic_load_relaxed(bucket);
-        if (((seen >> WINDOW_EPOCH_SHIFT) ^ epoch) % (EPOCH_MASK + 1) == 0) continue;
+        if ((((seen >> WINDOW_EPOCH_SHIFT) - epoch) & EPOCH_MASK) <= EPOCH_MASK / 2)
+            continue; /* turned already */
         struct window_sum gone = { good_of(seen), bad_of(seen) };
         replace(shard, bucket, seen, tag_of(epoch), gone, solo);
     }

@@ -18,14 +18,7 @@
 
 uint64_t weir_now(enum weir_timing timing)
 {
-    switch (timing) {
-    case WEIR_TIMING_COARSE: return os_now_coarse();
-    case WEIR_TIMING_AUTO:
-    case WEIR_TIMING_FAST: return os_now_fast();
-    case WEIR_TIMING_PRECISE:
-    case WEIR_TIMING_MIXED: break;
-    }
-    return os_now_precise();
+    return os_now(timing);
 }
 
 enum weir_timing weir_timing_auto(void)

@@ -1,4 +1,4 @@
-/* The platform, all of it: clocks, parking, a page that forks wipe, a barrier on every thread, entropy.
+/* The platform: clocks, parking, a barrier on every thread, entropy.
  * Linux; nothing outside this folder asks the system for these. */
 #ifndef WEIR_LIB_OS_H
 #define WEIR_LIB_OS_H
@@ -32,6 +32,16 @@ static ALWAYS_INLINE uint64_t os_now_coarse(void)
 uint64_t os_now_fast(void);
 /* Whether this machine has one; looks once. */
 bool os_has_fast_clock(void);
+
+static ALWAYS_INLINE uint64_t os_now(enum weir_timing timing)
+{
+    switch (timing) {
+    case WEIR_TIMING_COARSE: return os_now_coarse();
+    case WEIR_TIMING_AUTO:
+    case WEIR_TIMING_FAST: return os_now_fast();
+    default: return os_now_precise();
+    }
+}
 
 /* Parks this thread while *word == value, at most until the instant until_ns (WEIR_NEVER: no limit); may
  * return early. wake lets one thread parked at word go on. */

@@ -7,12 +7,9 @@
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "base/thread.h"
 
 static struct timespec timespec_of(uint64_t instant_ns)
 {
@@ -66,18 +63,4 @@ uint64_t os_entropy(void)
     }
     errno = error;
     return bits;
-}
-
-/* The page that holds the process's generation. Without it forks go unnoticed, all else works. */
-__attribute__((constructor)) static void map_generation(void)
-{
-    size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) return;
-    if (madvise(page, size, MADV_WIPEONFORK) != 0) {
-        munmap(page, size);
-        return;
-    }
-    *page = *weir_process_word;
-    weir_process_word = page;
 }

@@ -109,6 +109,7 @@ static struct weir_step start(struct weir_call *call, uint64_t now_ns)
     }
     call->attempt_ns = now_ns;
     call->phase = PHASE_RUNNING;
+    call_use_row(call, ROW_OPERATION);
     if (++call->attempt.number == 1 && call->attempt.deadline_ns == WEIR_NEVER) {
         context_count(CONTEXT_WITHOUT_DEADLINE);
     }
@@ -119,9 +120,10 @@ static struct weir_step start(struct weir_call *call, uint64_t now_ns)
 struct weir_step machine_refused(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
 {
+    bool known = answer.reason != WEIR_REASON_NONE && answer.reason < WEIR_REASONS;
     call->outcome = (struct weir_outcome) {
         .status = WEIR_REJECTED,
-        .reason = answer.reason == WEIR_REASON_NONE ? WEIR_REASON_CUSTOM : answer.reason,
+        .reason = known ? answer.reason : WEIR_REASON_CUSTOM,
         .by = (uint8_t)(position + 1),
         .code = call->outcome.code,
         .retry_after_ns = time_since(answer.at_ns, now_ns),
@@ -143,7 +145,10 @@ struct weir_step machine_admit(struct weir_call *call, uint64_t now_ns)
         }
         struct weir_verdict answer = ask(call, i, now_ns);
         machine_note(call, i, answer, now_ns);
-        if (answer.kind == WEIR_HOLD) answer = hold(call, i, answer, now_ns);
+        if (answer.kind == WEIR_HOLD) {
+            if (call->held != 0 && call->held != i + 1) pay_hold(call, call->held - 1u, now_ns);
+            answer = hold(call, i, answer, now_ns);
+        }
         if (answer.kind == WEIR_HOLD) {
             call->phase = PHASE_HOLDING;
             call->wake_ns = answer.at_ns;

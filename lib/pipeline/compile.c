@@ -35,7 +35,7 @@ static bool may_fold(const struct weir_pipeline *pipeline)
     bool looked = false;
     for (uint32_t i = 0; i < pipeline->count; i++) {
         uint32_t kind = pipeline->policy[i]->head->kind;
-        if ((pipeline->policy[i]->flags & POLICY_READS_DEADLINE) != 0) looked = true;
+        if (kind == POLICY_CUSTOM || (pipeline->policy[i]->flags & POLICY_READS_DEADLINE) != 0) looked = true;
         if (looked && (kind == POLICY_TIMEOUT || kind == POLICY_FALLBACK)) return false;
     }
     return true;

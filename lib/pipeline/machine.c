@@ -154,8 +154,9 @@ static void take_outcome(struct weir_call *call, struct weir_outcome outcome, ui
     enum weir_status status = (enum weir_status)outcome.status;
     WEIR_REQUIRE(status < WEIR_STATUSES, "weir_call_settle", "the outcome's status is none");
     outcome.by = 0;
-    outcome.flags &= WEIR_NOT_SENT;
+    outcome.flags &= status == WEIR_OK ? 0 : WEIR_NOT_SENT;
     if (status != WEIR_REJECTED) outcome.reason = WEIR_REASON_NONE;
+    if (outcome.reason >= WEIR_REASONS) outcome.reason = WEIR_REASON_CUSTOM;
     call->outcome = outcome;
     enum weir_status context = context_status(call, now_ns);
     if (status == WEIR_OK) {
@@ -183,7 +184,7 @@ static struct weir_step settle_abandoned(
         machine_settle_one(call, i, &copy, now_ns);
         call->lasting &= (uint16_t) ~(1u << i);
     }
-    if (call->phase == PHASE_AWAITING) {
+    if (call->phase == PHASE_AWAITING && call->pending == 0) {
         call->phase = PHASE_BACKING_OFF;
         return weir_call_wake(call, now_ns);
     }
@@ -231,12 +232,25 @@ COLD struct weir_step machine_settle_slow(
     return machine_unwind(call, now_ns);
 }
 
+COLD struct weir_step machine_turned(
+    struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
+{
+    struct weir_outcome outcome = call->outcome;
+    materialize(call, position);
+    pipeline_count(call->pipeline, call, PIPELINE_ATTEMPTS);
+    call->outcome = outcome;
+    call->admitted |= (uint16_t)(1u << position);
+    call->ran_ns = time_max(time_since(now_ns, call->attempt_ns), 1);
+    machine_note(call, position, answer, now_ns);
+    return machine_unwind_from(call, position, answer, now_ns);
+}
+
 struct weir_step weir_call_settle(
     struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_settle", "call is NULL");
-    enum settled settled = machine_try_settle(call, call->pipeline, attempt, outcome, now_ns, true);
-    if (likely(settled != SETTLED_NOT)) return (struct weir_step) { .action = WEIR_DONE };
+    struct weir_step step = { .action = WEIR_DONE };
+    if (likely(machine_try_settle(call, call->pipeline, attempt, outcome, now_ns, true, &step))) return step;
     return machine_settle_slow(call, attempt, outcome, now_ns);
 }
 
@@ -253,6 +267,7 @@ static struct weir_step abandon(struct weir_call *call, enum weir_status status,
     call->ran_ns = time_max(time_since(now_ns, call->attempt_ns), 1);
     call->pending |= function ? WEIR_ABANDONED_FALLBACK : WEIR_ABANDONED_OPERATION;
     pipeline_count(call->pipeline, call, PIPELINE_ABANDONED);
+    call_use_row(call, ROW_STORED);
     machine_set_ended(call, status);
     machine_tell(call, call->deadline_by, WEIR_EVENT_ABANDONED, &call->outcome, now_ns);
     return machine_unwind(call, now_ns);

@@ -20,6 +20,9 @@ enum call_phase {
  * attempt did not end OK and in time. */
 struct weir_step machine_stopped(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
+/* A policy of the fast settle list did not hand the OK outcome on as it was. */
+struct weir_step machine_turned(
+    struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
 struct weir_step machine_begin_slow(struct weir_call *call, uint64_t now_ns);
 struct weir_step machine_settle_slow(
     struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns);
@@ -28,6 +31,9 @@ void machine_deposit(const struct weir_pipeline *pipeline, uint64_t calls, uint6
 
 /* unwind.c: hands call->outcome outwards from the innermost policy that is owed a settle. */
 struct weir_step machine_unwind(struct weir_call *call, uint64_t now_ns);
+/* The same after the policy at that position was settled with that answer. */
+struct weir_step machine_unwind_from(
+    struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
 /* admission.c: asks inwards every policy that has not let the call in yet, then starts the attempt. */
 struct weir_step machine_admit(struct weir_call *call, uint64_t now_ns);
 struct weir_step machine_refused(
@@ -41,6 +47,15 @@ void machine_tell(const struct weir_call *call, uint32_t position_plus_one, enum
     const struct weir_outcome *outcome, uint64_t now_ns);
 void machine_let_go(struct weir_call *call);
 void machine_set_ended(struct weir_call *call, enum weir_status status);
+
+/* A call has room for three results: what was abandoned may still write to its own. */
+enum result_row { ROW_OPERATION, ROW_FUNCTION, ROW_STORED, ROWS };
+
+static inline void call_use_row(struct weir_call *call, enum result_row row)
+{
+    size_t size = call->pipeline->result_size;
+    if (size != 0) call->attempt.value = (char *)(call + 1) + row * size;
+}
 
 static inline uint64_t call_base_deadline(const struct weir_call *call)
 {

@@ -89,29 +89,29 @@ static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct
     return true;
 }
 
-enum settled { SETTLED_NOT, SETTLED_DONE, SETTLED_NOTED };
-
-/* Ended OK, in time, by the fast lists, in the process that began it: the call is over. NOTED: and there are
- * events. NOT: machine_settle_slow() has to look at it, nothing was done. */
-static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
-    const struct weir_pipeline *pipeline, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns,
-    bool timed)
+/* Ended OK, in time, by the fast lists, in the process that began it: the call is over, or *step says
+ * what a policy wants instead. False: nothing was done,
+ * machine_settle_slow() has to look at it. *step comes in as DONE. */
+static ALWAYS_INLINE bool machine_try_settle(struct weir_call *call, const struct weir_pipeline *pipeline,
+    uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns, bool timed, struct weir_step *step)
 {
     uint32_t shard = thread_shard();
     bool solo = shard < SHARDS;
     bool well = call->phase == PHASE_FAST && outcome.status == WEIR_OK && attempt == 1 &&
         call->attempt.generation == process_generation() && now_ns < call->attempt.deadline_ns;
-    if (unlikely(!well)) return SETTLED_NOT;
+    if (unlikely(!well)) return false;
     call->shard = (uint16_t)shard;
     call->solo = solo;
     call->outcome = outcome_ok(outcome);
-    enum settled settled = SETTLED_DONE;
     for (const struct settle_entry *entry = pipeline->settle; entry < pipeline->settle_end; entry++) {
         struct weir_verdict verdict = entry->settle(
             entry->config, entry->state, &call->slot[entry->position], call, &call->outcome, now_ns);
         if (unlikely(!verdict_is_plain(verdict))) {
+            if (verdict.kind != WEIR_PASS) {
+                *step = machine_turned(call, (uint32_t)entry->position, verdict, now_ns);
+                return true;
+            }
             machine_note(call, (uint32_t)entry->position, verdict, now_ns);
-            settled = SETTLED_NOTED;
         }
     }
     struct pipeline_line *line = &pipeline->line[shard];
@@ -126,7 +126,7 @@ static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
         __builtin_memcpy(call->value, call->attempt.value, pipeline->result_size);
     }
     call->phase = PHASE_OVER;
-    return settled;
+    return true;
 }
 
 #endif

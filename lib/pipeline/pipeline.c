@@ -1,10 +1,7 @@
 /* Pipelines: made from an order, taken apart again. */
-#include "pipeline/pipeline.h"
-
 #include "base/lock.h"
+#include "pipeline/machine.h"
 #include "policy/fallback.h"
-
-#include <weir/fallback.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,12 +82,24 @@ static struct weir_pipeline *allocate(const struct weir_pipeline_config *config)
     return NULL;
 }
 
+static struct weir_pipeline *registry; /* under the registry's lock; a fork finds it whole */
+
+static void forked(void)
+{
+    for (struct weir_pipeline *pipeline = registry; pipeline != NULL; pipeline = pipeline->next) {
+        pipeline_forked(pipeline);
+    }
+}
+
 /* Puts it into its policies' lists, so that a changed mode reaches it. */
 static void join(struct weir_pipeline *pipeline)
 {
     lock_take(&weir_registry_lock);
     weir_pipeline_notice = pipeline_notice;
-    weir_pipeline_forked = pipeline_forked;
+    weir_pipelines_forked = forked;
+    registry_watch_forks();
+    pipeline->next = registry;
+    atomic_store_release(&registry, pipeline);
     for (uint32_t i = 0; i < pipeline->count; i++) {
         struct policy_link *link = &pipeline->link[i];
         link->pipeline = pipeline;
@@ -104,6 +113,9 @@ static void join(struct weir_pipeline *pipeline)
 static void part(struct weir_pipeline *pipeline)
 {
     lock_take(&weir_registry_lock);
+    struct weir_pipeline **place = &registry;
+    while (*place != pipeline) place = &(*place)->next;
+    atomic_store_release(place, pipeline->next);
     for (uint32_t i = 0; i < pipeline->count; i++) {
         struct policy_link **link = &pipeline->policy[i]->links;
         while (*link != &pipeline->link[i]) link = &(*link)->next;
@@ -169,10 +181,9 @@ struct weir_policy *weir_pipeline_policy(const struct weir_pipeline *pipeline, s
     return position < pipeline->count ? pipeline->policy[position] : NULL;
 }
 
-/* One row for the operation's result, one for a fallback function's: an abandoned operation may still write. */
 size_t weir_pipeline_call_size(const struct weir_pipeline *pipeline)
 {
-    return sizeof(struct weir_call) + 2 * (size_t)pipeline->result_size;
+    return sizeof(struct weir_call) + ROWS * (size_t)pipeline->result_size;
 }
 
 const struct weir_histogram *weir_pipeline_latency(const struct weir_pipeline *pipeline)

@@ -89,7 +89,7 @@ struct weir_pipeline {
     struct weir_sink sink;
     struct weir_clock clock;
     uint64_t typical_ns, typical_until_ns; /* median of the calls that went well, and when to look again */
-    uint32_t delivering;
+    struct weir_pipeline *next;            /* of this process's, under the registry's lock */
     struct policy_link link[WEIR_POLICIES_MAX];
     char name[WEIR_NAME_MAX + 1];
 };

@@ -18,7 +18,7 @@ static enum weir_error validate(struct weir_standard_config *c)
     error = error_range(type, "attempt_ns", &c->attempt_ns, half_ns, WEIR_US, c->deadline_ns);
     if (error == WEIR_E_NONE) error = error_range32(type, "attempts", &c->attempts, 3, 1, WEIR_ATTEMPTS_MAX);
     if (error == WEIR_E_NONE) error = error_range32(type, "concurrency", &c->concurrency, 64, 1, 1000000);
-    if (error == WEIR_E_NONE && c->queue != 0) error = error_range32(type, "queue", &c->queue, 0, 1, 4096);
+    if (error == WEIR_E_NONE && c->queue != 0) error = error_range32(type, "queue", &c->queue, 0, 1, 4095);
     return error;
 }
 

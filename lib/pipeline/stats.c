@@ -35,7 +35,7 @@ static void hot_sums(const struct weir_pipeline *pipeline, uint64_t *begun, uint
 }
 
 /* Ends are summed before begins, so that a call which does both meanwhile is not missing one. */
-uint64_t pipeline_in_flight(const struct weir_pipeline *pipeline)
+static uint64_t in_flight(const struct weir_pipeline *pipeline)
 {
     uint64_t ended = cold_counter(pipeline, PIPELINE_EMPTIED), begun, ok;
     for (uint32_t i = 0; i < WEIR_STATUSES; i++) ended += cold_ended(pipeline, i);
@@ -44,10 +44,16 @@ uint64_t pipeline_in_flight(const struct weir_pipeline *pipeline)
     return time_since(begun + cold_counter(pipeline, PIPELINE_LEFT), ended + ok);
 }
 
+uint64_t pipeline_in_flight(const struct weir_pipeline *pipeline)
+{
+    (void)process_generation(); /* in a forked child: first gives up the parent's calls */
+    return in_flight(pipeline);
+}
+
 /* In a forked child: the parent's calls will not end here. */
 void pipeline_forked(struct weir_pipeline *pipeline)
 {
-    pipeline->cold[SHARDS].counter[PIPELINE_ORPHANED] += pipeline_in_flight(pipeline);
+    pipeline->cold[SHARDS].counter[PIPELINE_ORPHANED] += in_flight(pipeline);
 }
 
 struct weir_pipeline_stats weir_pipeline_stats(const struct weir_pipeline *pipeline)

@@ -94,7 +94,7 @@ static struct weir_step again(
     call->ran_ns = 0;
     call->wake_ns = answer.at_ns;
     call->phase = PHASE_BACKING_OFF;
-    if ((call->pending & WEIR_ABANDONED_OPERATION) != 0) {
+    if (call->pending != 0) {
         call->phase = PHASE_AWAITING;
         return machine_step(call, WEIR_WAIT, call->attempt.deadline_ns);
     }
@@ -104,10 +104,9 @@ static struct weir_step again(
 
 static struct weir_step fall_back(struct weir_call *call, uint32_t position)
 {
-    const struct weir_pipeline *pipeline = call->pipeline;
     call->phase = PHASE_FALLING;
     call->falling = (uint8_t)(position + 1);
-    if (pipeline->result_size != 0) call->attempt.value = (char *)(call + 1) + pipeline->result_size;
+    call_use_row(call, ROW_FUNCTION);
     struct weir_step step = machine_step(call, WEIR_RUN, call->attempt.deadline_ns);
     step.what = WEIR_FALLBACK;
     return step;
@@ -137,6 +136,10 @@ static struct weir_step over(struct weir_call *call, uint64_t now_ns)
     if (call->outcome.status == WEIR_OK && (call->flags & CALL_VALUED) != 0) {
         __builtin_memcpy(call->value, call->attempt.value, pipeline->result_size);
     }
+    WEIR_ASSERT(call->outcome.status < WEIR_STATUSES);
+    bool timed = call->outcome.status == WEIR_OK && (call->outcome.flags & WEIR_DEGRADED) == 0 &&
+        (call->flags & CALL_UNTIMED) == 0 && now_ns > call->began_ns;
+    if (timed) histogram_record(pipeline->latency, call->shard, call->solo, now_ns - call->began_ns);
     call->phase = PHASE_OVER;
     count_end(call, now_ns);
     return machine_step(call, WEIR_DONE, WEIR_NEVER);
@@ -147,6 +150,29 @@ static bool lasts(const struct weir_call *call, uint32_t position)
 {
     if (call->pending == 0) return false;
     return (call->pipeline->policy[position]->flags & WEIR_POLICY_LASTING) != 0;
+}
+
+/* True: the policy's answer to its settle goes on inwards, *step says how. */
+static bool turns(struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns,
+    struct weir_step *step)
+{
+    if ((call->flags & CALL_ENDING) != 0) return false;
+    if (answer.kind == WEIR_AGAIN && call->attempt.number < WEIR_ATTEMPTS_MAX) {
+        *step = again(call, position, answer, now_ns);
+        return true;
+    }
+    if (answer.kind != WEIR_FALL_BACK) return false;
+    *step = fall_back(call, position);
+    return true;
+}
+
+struct weir_step machine_unwind_from(
+    struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
+{
+    struct weir_step step;
+    if (turns(call, position, answer, now_ns, &step)) return step;
+    call->admitted &= (uint16_t)~bit(position);
+    return machine_unwind(call, now_ns);
 }
 
 struct weir_step machine_unwind(struct weir_call *call, uint64_t now_ns)
@@ -160,10 +186,8 @@ struct weir_step machine_unwind(struct weir_call *call, uint64_t now_ns)
             continue;
         }
         struct weir_verdict answer = machine_settle_one(call, i, &call->outcome, now_ns);
-        bool ending = (call->flags & CALL_ENDING) != 0;
-        bool room = call->attempt.number < WEIR_ATTEMPTS_MAX;
-        if (answer.kind == WEIR_AGAIN && !ending && room) return again(call, i, answer, now_ns);
-        if (answer.kind == WEIR_FALL_BACK && !ending) return fall_back(call, i);
+        struct weir_step step;
+        if (turns(call, i, answer, now_ns, &step)) return step;
         call->admitted &= (uint16_t)~bit(i);
     }
     return over(call, now_ns);

@@ -271,7 +271,10 @@ static struct weir_verdict settle_counted(const struct breaker_config *config, s
     switch (breaker_judge(config, state, since_ns, now_ns)) {
     case JUDGED_ILL: return trip(config, state, word, 0, asker, now_ns);
     case JUDGED_FILLING: atomic_or_acq_rel(&state->streak, BREAKER_FILLING); break;
-    case JUDGED_WELL: atomic_and_release(&state->streak, ~BREAKER_FILLING); break;
+    case JUDGED_WELL:
+        if ((atomic_load_relaxed(&state->streak) & BREAKER_FILLING) != 0)
+            atomic_and_release(&state->streak, ~BREAKER_FILLING);
+        break;
     }
     return verdict(WEIR_PASS);
 }

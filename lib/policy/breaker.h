@@ -42,6 +42,7 @@ struct breaker_config {
     uint64_t bucket_ns, seed;
     uint32_t calls_min, failure_percent, z_tenths, plain_percent, consecutive, slow_percent;
     uint32_t jitter_percent, probes, successes, timing;
+    bool short_open; /* it may close in the bucket in which it tripped */
 };
 
 struct breaker_state {

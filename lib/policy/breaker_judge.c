@@ -14,12 +14,13 @@ bool breaker_wilson_above(uint64_t failures, uint64_t calls, uint32_t percent, u
         (unsigned __int128)((uint64_t)z_tenths * z_tenths * percent * (100 - percent)) * calls;
 }
 
-/* What the window holds since the breaker closed: from the first bucket that began after it. */
+/* What the window holds since the breaker closed. While open nothing is counted, so the bucket in which it
+ * closed holds later outcomes only, unless it was open for less than a bucket: then it is left out. */
 struct window_sum breaker_window(
     const struct breaker_config *config, const struct window *window, uint64_t since_ns, uint64_t now_ns)
 {
     uint64_t now = window_epoch(config->bucket, now_ns);
-    uint64_t first = since_ns == 0 ? 0 : window_epoch(config->bucket, since_ns - 1) + 1;
+    uint64_t first = since_ns == 0 ? 0 : window_epoch(config->bucket, since_ns) + config->short_open;
     if (first > now) return (struct window_sum) { 0, 0 };
     return window_sum(window, first, now);
 }

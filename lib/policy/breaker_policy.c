@@ -236,6 +236,7 @@ enum weir_error weir_breaker_create(const struct weir_breaker_config *given, str
         .jitter_percent = c.jitter_percent,
         .probes = c.probes,
         .successes = c.successes,
+        .short_open = c.open_ns - c.open_ns / 100 * c.jitter_percent < c.window_ns / WINDOW_BUCKETS,
         .timing = c.timing == WEIR_TIMING_AUTO ? WEIR_TIMING_COARSE : (uint32_t)c.timing,
     };
     size_t size = slow ? sizeof(struct breaker_state) : offsetof(struct breaker_state, slow);

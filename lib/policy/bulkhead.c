@@ -52,7 +52,7 @@ static bool reserve(const struct bulkhead_config *config, struct bulkhead_state 
     if (config->cells != 0) return collect(config, state, weight);
     uint64_t seen = atomic_load_seq_cst(&state->word);
     do {
-        if ((uint32_t)seen + (uint64_t)weight > atomic_load_relaxed(&state->limit)) return false;
+        if (!bulkhead_fits(seen, weight)) return false;
     } while (!atomic_cas_seq_cst(&state->word, &seen, seen + weight));
     return true;
 }
@@ -91,12 +91,12 @@ COLD bool bulkhead_gather(const struct bulkhead_config *config, struct bulkhead_
 static void pay_debt(const struct bulkhead_config *config, struct bulkhead_state *state)
 {
     for (uint32_t i = 0; i < config->cells; i++) {
-        uint64_t debt = (uint32_t)atomic_load_seq_cst(&state->word);
+        uint64_t debt = bulkhead_word_count(atomic_load_seq_cst(&state->word));
         if (debt == 0) return;
         uint64_t paid = take_some(&state->cell[i].free, debt);
         uint64_t seen = atomic_load_seq_cst(&state->word), most;
         do {
-            most = time_min(paid, (uint32_t)seen); /* the limit may have been raised meanwhile */
+            most = time_min(paid, bulkhead_word_count(seen)); /* the limit may have been raised meanwhile */
         } while (!atomic_cas_seq_cst(&state->word, &seen, seen - most));
         if (paid != most) atomic_add_seq_cst(&state->cell[i].free, paid - most);
     }
@@ -119,10 +119,14 @@ static uint64_t *first_waiting(
 
 enum grant { GRANT_NONE, GRANT_DONE, GRANT_LEFT };
 
+/* A call that queued up during the scan may have been missed, and one that came after it seen: it has left a
+ * mark by then, and the scan does not count. */
 static enum grant grant(const struct bulkhead_config *config, struct bulkhead_state *state)
 {
+    uint32_t mark = atomic_load_seq_cst(&state->pumps);
     uint64_t seen = 0, *first = first_waiting(config, state, &seen);
     if (first == NULL) return GRANT_NONE;
+    if (atomic_load_seq_cst(&state->pumps) != mark) return GRANT_LEFT;
     uint32_t weight = weight_of(seen);
     if (!reserve(config, state, weight)) return GRANT_NONE;
     if (atomic_cas_seq_cst(first, &seen, with_state(seen, GRANTED))) return GRANT_DONE;
@@ -162,10 +166,10 @@ COLD enum weir_reason bulkhead_enqueue(
     const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight, uint32_t *waiter)
 {
     if (config->queue == 0) return WEIR_REASON_BULKHEAD_FULL;
-    if (weight > atomic_load_relaxed(&state->limit)) return WEIR_REASON_BULKHEAD_FULL;
+    if (weight > bulkhead_limit(config, state)) return WEIR_REASON_BULKHEAD_FULL;
     uint64_t seen = atomic_load_seq_cst(&state->word);
     do {
-        if (seen >> 32 >= config->queue) return WEIR_REASON_QUEUE_FULL;
+        if (bulkhead_waiters(seen) >= config->queue) return WEIR_REASON_QUEUE_FULL;
     } while (!atomic_cas_seq_cst(&state->word, &seen, seen + WAITER_ONE));
     *waiter = claim(config, state, weight);
     return WEIR_REASON_NONE;
@@ -204,24 +208,39 @@ uint32_t bulkhead_next_woken(const struct bulkhead_config *config, struct bulkhe
 
 /* ---- the limit ---- */
 
-bool bulkhead_change_limit(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit)
+static void change_in_word(struct bulkhead_state *state, uint32_t limit)
+{
+    uint64_t seen = atomic_load_seq_cst(&state->word), want;
+    do {
+        want = (seen & ~LIMIT_MASK) | (uint64_t)limit << LIMIT_SHIFT;
+    } while (!atomic_cas_seq_cst(&state->word, &seen, want));
+}
+
+/* What is raised first forgives the debt, then is free; what is lowered is debt until the pump has paid it. */
+static void change_in_cells(struct bulkhead_state *state, uint32_t limit)
 {
     uint32_t before = atomic_swap_acq_rel(&state->limit, limit);
-    if (config->cells != 0 && limit < before) atomic_add_seq_cst(&state->word, (uint64_t)(before - limit));
-    if (config->cells != 0 && limit > before) {
-        uint64_t more = limit - before, seen = atomic_load_seq_cst(&state->word), forgiven;
-        do {
-            forgiven = time_min(more, (uint32_t)seen);
-        } while (!atomic_cas_seq_cst(&state->word, &seen, seen - forgiven));
-        atomic_add_seq_cst(&state->cell[0].free, more - forgiven);
-    }
+    if (limit < before) atomic_add_seq_cst(&state->word, (uint64_t)(before - limit));
+    if (limit <= before) return;
+    uint64_t more = limit - before, seen = atomic_load_seq_cst(&state->word), forgiven;
+    do {
+        forgiven = time_min(more, bulkhead_word_count(seen));
+    } while (!atomic_cas_seq_cst(&state->word, &seen, seen - forgiven));
+    atomic_add_seq_cst(&state->cell[0].free, more - forgiven);
+}
+
+/* One at a time: between the two steps of a change in cells nobody else may make one. */
+bool bulkhead_change_limit(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit)
+{
+    if (config->cells == 0) change_in_word(state, limit);
+    else change_in_cells(state, limit);
     return bulkhead_pump(config, state);
 }
 
 /* All permits free and nobody waiting: at create, and in a forked child. */
 void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit)
 {
-    state->word = 0;
+    state->word = config->cells == 0 ? (uint64_t)limit << LIMIT_SHIFT : 0;
     state->pumps = 0;
     state->limit = limit;
     for (uint32_t i = 0; i < config->cells; i++) {
@@ -233,8 +252,8 @@ void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *
 uint32_t bulkhead_in_use(const struct bulkhead_config *config, const struct bulkhead_state *state)
 {
     uint64_t word = atomic_load_seq_cst(&state->word);
-    if (config->cells == 0) return (uint32_t)word;
-    uint64_t free = 0, all = atomic_load_relaxed(&state->limit) + (uint64_t)(uint32_t)word;
+    if (config->cells == 0) return bulkhead_word_count(word);
+    uint64_t free = 0, all = atomic_load_relaxed(&state->limit) + (uint64_t)bulkhead_word_count(word);
     for (uint32_t i = 0; i < config->cells; i++) free += atomic_load_seq_cst(&state->cell[i].free);
     return (uint32_t)time_since(all, free);
 }

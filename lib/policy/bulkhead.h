@@ -1,9 +1,10 @@
 /* The bulkhead's words.
  *
- * One word:  word:  waiters:32 | in_use:32
- * Sharded:   word:  waiters:32 | debt:32, 0 in the good case; the free permits lie in cells, one for a thread or
- *            a few of them. Each permit is in exactly one cell, in the hands of one call, or in the debt that a
- *            lowered limit left: cells + in use = limit + debt, so the limit is exact.
+ * One word:  word:  waiters:12 | limit:20 | in_use:32. The limit stands in the word, so that nobody is admitted
+ *            by one that has been lowered.
+ * Sharded:   word:  waiters:12 | 0:20 | debt:32, 0 in the good case; the free permits lie in cells, one for a
+ *            thread or a few of them. Each permit is in exactly one cell, in the hands of one call, or in the
+ *            debt that a lowered limit left: cells + in use = limit + debt, so the limit is exact.
  * A waiter:  ticket:40 | weight:20 | state:4; the lowest ticket is the first.
  *
  *     FREE --enqueue--> WAITING --grant--> GRANTED --next_woken--> POSTED      grant() by the pump only
@@ -36,7 +37,7 @@ struct bulkhead_config {
 
 struct bulkhead_state {
     uint64_t word;
-    uint32_t limit;
+    uint32_t limit; /* sharded; in the one word form the word has it */
     uint32_t pumps;
     uint64_t tickets;
     uint64_t reserved[5];
@@ -62,7 +63,35 @@ enum {
     BULKHEAD_LEFT,
 };
 
-#define WAITER_ONE (UINT64_C(1) << 32)
+#define WAITERS_SHIFT 52
+#define WAITER_ONE (UINT64_C(1) << WAITERS_SHIFT)
+#define WAITERS_MAX 4095
+#define LIMIT_SHIFT 32
+#define LIMIT_MAX 1000000
+#define LIMIT_MASK (UINT64_C(0xfffff) << LIMIT_SHIFT)
+
+static inline uint32_t bulkhead_waiters(uint64_t word)
+{
+    return (uint32_t)(word >> WAITERS_SHIFT);
+}
+
+static inline uint32_t bulkhead_word_limit(uint64_t word)
+{
+    return (uint32_t)((word & LIMIT_MASK) >> LIMIT_SHIFT);
+}
+
+/* In use, or debt in the sharded form. */
+static inline uint32_t bulkhead_word_count(uint64_t word)
+{
+    return (uint32_t)word;
+}
+
+static inline uint32_t bulkhead_limit(
+    const struct bulkhead_config *config, const struct bulkhead_state *state)
+{
+    if (config->cells != 0) return atomic_load_relaxed(&state->limit);
+    return bulkhead_word_limit(atomic_load_relaxed(&state->word));
+}
 
 /* bulkhead.c: the queue and what is cold. Each answers whether permits were handed over, so that wakers are
  * to be posted. */

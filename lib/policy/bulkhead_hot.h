@@ -9,12 +9,17 @@ static ALWAYS_INLINE uint32_t bulkhead_cell(const struct bulkhead_config *config
     return line & (config->cells - 1);
 }
 
-/* One word: waiters make it so large that no newcomer fits. */
+static ALWAYS_INLINE bool bulkhead_fits(uint64_t word, uint64_t weight)
+{
+    return bulkhead_word_count(word) + weight <= bulkhead_word_limit(word);
+}
+
 static ALWAYS_INLINE bool bulkhead_enter_single(struct bulkhead_state *state, uint32_t weight)
 {
-    uint64_t seen = atomic_load_relaxed(&state->word), limit = atomic_load_relaxed(&state->limit);
+    uint64_t seen = atomic_load_relaxed(&state->word);
     do {
-        if (unlikely(seen + weight > limit)) return false;
+        if (unlikely(bulkhead_waiters(seen) != 0)) return false;
+        if (unlikely(!bulkhead_fits(seen, weight))) return false;
     } while (unlikely(!atomic_cas_acq_rel(&state->word, &seen, seen + weight)));
     return true;
 }
@@ -34,7 +39,7 @@ static ALWAYS_INLINE bool bulkhead_give(
     const struct bulkhead_config *config, struct bulkhead_state *state, uint64_t held)
 {
     uint64_t weight = held >> 32;
-    if (config->cells == 0) return atomic_sub_seq_cst(&state->word, weight) >> 32 != 0;
+    if (config->cells == 0) return bulkhead_waiters(atomic_sub_seq_cst(&state->word, weight)) != 0;
     atomic_add_seq_cst(&state->cell[(uint32_t)held].free, weight);
     return atomic_load_seq_cst(&state->word) != 0;
 }

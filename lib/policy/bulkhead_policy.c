@@ -1,4 +1,5 @@
 /* The bulkhead as a policy: its hooks, its config, its statistics. */
+#include "base/lock.h"
 #include "policy/bulkhead_hot.h"
 
 #include <stdio.h>
@@ -7,6 +8,14 @@ static struct weir_verdict woken(struct weir_verdict verdict, bool handed)
 {
     if (handed) verdict.flags |= WEIR_VERDICT_WAKE;
     return verdict;
+}
+
+static void take_grant(const struct bulkhead_config *config, struct bulkhead_state *state,
+    struct weir_slot *slot, const struct weir_call *call)
+{
+    bulkhead_take_grant(state, (uint32_t)slot->word[1] - 1);
+    uint32_t cell = config->cells == 0 ? 0 : bulkhead_cell(config, call->shard);
+    *slot = (struct weir_slot) { { slot_held(cell, call_weight(call)), 0 } };
 }
 
 static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, struct bulkhead_state *state,
@@ -29,19 +38,16 @@ static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, s
     }
     policy_count(state, call, BULKHEAD_QUEUED);
     *slot = (struct weir_slot) { { time_add(now_ns, config->wait_max_ns), waiter + 1 } };
+    if (bulkhead_pump(config, state)) handed = true;
+    if (bulkhead_waiter_granted(state, waiter)) {
+        take_grant(config, state, slot, call);
+        policy_count(state, call, BULKHEAD_HANDED_OVER);
+        return woken(verdict(WEIR_PASS), handed);
+    }
     struct weir_verdict hold = verdict(WEIR_HOLD);
     hold.waiter = waiter + 1;
     hold.at_ns = slot->word[0];
-    if (bulkhead_pump(config, state)) handed = true;
     return woken(hold, handed);
-}
-
-static void take_grant(const struct bulkhead_config *config, struct bulkhead_state *state,
-    struct weir_slot *slot, const struct weir_call *call)
-{
-    bulkhead_take_grant(state, (uint32_t)slot->word[1] - 1);
-    uint32_t cell = config->cells == 0 ? 0 : bulkhead_cell(config, call->shard);
-    *slot = (struct weir_slot) { { slot_held(cell, call_weight(call)), 0 } };
 }
 
 /* Asked again: granted, waiting on, or waited for too long. */
@@ -127,13 +133,13 @@ static uint32_t next_woken(const void *config, void *state)
 static void forked(const void *config, void *opaque)
 {
     struct bulkhead_state *state = opaque;
-    bulkhead_fill(config, state, state->limit);
+    bulkhead_fill(config, state, bulkhead_limit(config, state));
 }
 
 static bool idle(const void *config, const void *opaque)
 {
     const struct bulkhead_state *state = opaque;
-    if (atomic_load_seq_cst(&state->word) >> 32 != 0) return false;
+    if (bulkhead_waiters(atomic_load_seq_cst(&state->word)) != 0) return false;
     return bulkhead_in_use(config, state) == 0;
 }
 
@@ -146,8 +152,8 @@ static void describe(
     char form[48] = "one word";
     if (config->cells != 0) snprintf(form, sizeof form, "%u shards", config->cells);
     snprintf(buffer, size, "%u of %u in use, %u of %u waiting, %s, exact", bulkhead_in_use(config, state),
-        atomic_load_relaxed(&state->limit), (uint32_t)(atomic_load_seq_cst(&state->word) >> 32),
-        config->queue, form);
+        bulkhead_limit(config, state), bulkhead_waiters(atomic_load_seq_cst(&state->word)), config->queue,
+        form);
 }
 
 static const struct weir_policy_ops bulkhead_ops = {
@@ -165,7 +171,6 @@ static const struct weir_policy_ops bulkhead_ops = {
 /* ---- create, limit, statistics ---- */
 
 static const char type[] = "weir_bulkhead_config";
-#define LIMIT_MAX 1000000
 #define PERMITS_PER_CELL 4 /* at least, so that cells are not empty all the time */
 
 static uint32_t cells_for(enum weir_form form, uint32_t limit)
@@ -183,7 +188,8 @@ enum weir_error weir_bulkhead_create(const struct weir_bulkhead_config *given, s
     struct weir_bulkhead_config c;
     enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
     if (error == WEIR_E_NONE) error = error_range32(type, "limit", &c.limit, 64, 1, LIMIT_MAX);
-    if (error == WEIR_E_NONE && c.queue != 0) error = error_range32(type, "queue", &c.queue, 0, 1, 4096);
+    if (error == WEIR_E_NONE && c.queue != 0)
+        error = error_range32(type, "queue", &c.queue, 0, 1, WAITERS_MAX);
     if (error == WEIR_E_NONE) {
         error = error_range(type, "wait_max_ns", &c.wait_max_ns, WEIR_S, 1, 86400 * WEIR_S);
     }
@@ -216,7 +222,10 @@ enum weir_error weir_bulkhead_set_limit(struct weir_policy *bulkhead, uint32_t l
     if (limit == 0 || limit > LIMIT_MAX) {
         return error_set(WEIR_E_INVALID, "limit is %u, expected 1..%d", limit, LIMIT_MAX);
     }
-    if (bulkhead_change_limit(bulkhead->config, bulkhead->state, limit)) policy_post(bulkhead);
+    lock_take(&weir_registry_lock);
+    bool handed = bulkhead_change_limit(bulkhead->config, bulkhead->state, limit);
+    lock_drop(&weir_registry_lock);
+    if (handed) policy_post(bulkhead);
     return WEIR_E_NONE;
 }
 
@@ -227,9 +236,9 @@ struct weir_bulkhead_stats weir_bulkhead_stats(const struct weir_policy *bulkhea
     const struct bulkhead_config *config = bulkhead->config;
     const struct counters *counters = bulkhead->counters;
     return (struct weir_bulkhead_stats) {
-        .limit = atomic_load_relaxed(&state->limit),
+        .limit = bulkhead_limit(config, state),
         .in_use = bulkhead_in_use(config, state),
-        .waiting = (uint32_t)(atomic_load_seq_cst(&state->word) >> 32),
+        .waiting = bulkhead_waiters(atomic_load_seq_cst(&state->word)),
         .shards = config->cells,
         .refused_full = counters_sum(counters, BULKHEAD_REFUSED_FULL),
         .refused_queue_full = counters_sum(counters, BULKHEAD_REFUSED_QUEUE_FULL),

@@ -9,7 +9,7 @@
 
 uint32_t weir_registry_lock;
 void (*weir_pipeline_notice)(struct weir_pipeline *pipeline);
-void (*weir_pipeline_forked)(struct weir_pipeline *pipeline);
+void (*weir_pipelines_forked)(void);
 
 static struct weir_policy *registry; /* under the lock; a fork finds it whole: links change by one store */
 static uint32_t last_id;
@@ -25,16 +25,19 @@ static void forked(void)
     for (struct weir_policy *policy = registry; policy != NULL; policy = policy->next) {
         for (uint32_t i = 0; i < policy->wakers.count; i++) policy->wakers.cell[i].state = 0;
         if (policy->ops->forked != NULL) policy->ops->forked(policy->config, policy->state);
-        for (struct policy_link *link = policy->links; link != NULL; link = link->next) {
-            weir_pipeline_forked(link->pipeline);
-        }
     }
+    if (weir_pipelines_forked != NULL) weir_pipelines_forked();
+}
+
+void registry_watch_forks(void)
+{
+    weir_process_forked = forked;
 }
 
 static void enroll(struct weir_policy *policy)
 {
     lock_take(&weir_registry_lock);
-    weir_process_forked = forked;
+    registry_watch_forks();
     policy->head->id = ++last_id;
     policy->next = registry;
     atomic_store_release(&registry, policy);
@@ -139,6 +142,7 @@ struct weir_policy *weir_policy_acquire(struct weir_policy *policy)
 void weir_policy_release(struct weir_policy *policy)
 {
     if (policy == NULL) return;
+    (void)process_generation();
     uint32_t before = atomic_sub_seq_cst(&policy->references, 1);
     WEIR_REQUIRE(before != 0, "weir_policy_release", "the policy has no reference left");
     if (before != 1) return;

@@ -75,6 +75,7 @@ enum weir_error policy_new(const struct policy_spec *spec, struct weir_policy **
 static ALWAYS_INLINE void policy_require(
     const struct weir_policy *policy, enum policy_kind kind, const char *function)
 {
+    (void)process_generation(); /* a forked child gives up what its parent held before it looks or takes */
     WEIR_REQUIRE(policy != NULL, function, "policy is NULL");
     WEIR_REQUIRE(policy->head->kind == kind, function, "the policy is of another kind");
 }
@@ -127,18 +128,20 @@ static inline struct weir_verdict verdict_refuse(enum weir_reason reason, uint64
 extern uint32_t weir_registry_lock;
 /* Called under the lock for each pipeline of a policy whose mode has changed. */
 extern void (*weir_pipeline_notice)(struct weir_pipeline *pipeline);
-/* Called in a forked child, at least once for each pipeline that has a policy; it may be more often. */
-extern void (*weir_pipeline_forked)(struct weir_pipeline *pipeline);
+/* Called in a forked child, once, after the policies. */
+extern void (*weir_pipelines_forked)(void);
+/* Has policies and pipelines told of a fork. */
+void registry_watch_forks(void);
 
 /* ---- what a call says ---- */
 enum call_flag {
     CALL_IDEMPOTENT = 1,
     CALL_WEIGHTED = 2,
     CALL_SEEDED = 4,
-    CALL_ARMED = 8,   /* it has a waker */
-    CALL_VALUED = 16, /* it has a place for its result */
-    CALL_SLOW = 32,   /* the slots of the policies that the fast lists skip are written */
-    CALL_TIMED = 64,
+    CALL_ARMED = 8,    /* it has a waker */
+    CALL_VALUED = 16,  /* it has a place for its result */
+    CALL_SLOW = 32,    /* the slots of the policies that the fast lists skip are written */
+    CALL_UNTIMED = 64, /* its instants are not good enough to be a duration */
     CALL_ENDING = 128, /* canceled or over: no policy may start anything more */
 };
 

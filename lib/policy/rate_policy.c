@@ -63,7 +63,7 @@ static enum weir_error validate_form(struct weir_rate_config *c)
             WEIR_E_INVALID, "%s.lease is %" PRIu32 ", expected 0 with WEIR_FORM_SINGLE", type, c->lease);
     }
     uint64_t small = c->burst / 64;
-    uint32_t standard = (uint32_t)time_max(1, time_min(16, small));
+    uint32_t standard = (uint32_t)time_max(1, time_min(256, small));
     uint32_t lease_max = (uint32_t)time_min(c->burst, 1u << 24);
     enum weir_error error = error_range32(type, "lease", &c->lease, standard, 1, lease_max);
     bool worth = c->lease >= 2 && c->lease <= small;

@@ -83,7 +83,7 @@ static ALWAYS_INLINE struct weir_outcome breaker_acquire(struct weir_policy *bre
     uint64_t word = atomic_load_acquire(&state->word);
     bool closed = word_state(word) == CLOSED;
     if (!given && (!closed || config->slow_ns != WEIR_NEVER))
-        now_ns = weir_now((enum weir_timing)config->timing);
+        now_ns = os_now((enum weir_timing)config->timing);
     if (likely(closed)) {
         breaker_take(&permit->slot, word, now_ns);
     } else {
@@ -92,7 +92,9 @@ static ALWAYS_INLINE struct weir_outcome breaker_acquire(struct weir_policy *bre
         struct weir_verdict verdict =
             breaker_admit_not_closed(config, state, &permit->slot, word, asker, now_ns);
         if (verdict.kind == WEIR_REFUSE) {
-            if (let_through(breaker)) return pass_by(breaker, permit);
+            if (unlikely(atomic_load_relaxed(&breaker->head->mode) != WEIR_MODE_ON)) {
+                if (let_through(breaker)) return pass_by(breaker, permit);
+            }
             return refused(verdict, now_ns);
         }
     }
@@ -146,7 +148,7 @@ void weir_breaker_release(
 {
     policy_require(breaker, POLICY_BREAKER, "weir_breaker_release");
     const struct breaker_config *config = breaker->config;
-    uint64_t now_ns = weir_now((enum weir_timing)config->timing);
+    uint64_t now_ns = os_now((enum weir_timing)config->timing);
     breaker_release(breaker, permit, outcome, now_ns, "weir_breaker_release");
 }
 
@@ -158,6 +160,14 @@ void weir_breaker_release_at(
 }
 
 /* ---- bulkhead ---- */
+
+/* In overload this is the hot path. */
+static ALWAYS_INLINE struct weir_outcome bulkhead_refused(struct weir_policy *bulkhead)
+{
+    uint32_t line = thread_shard();
+    counters_add(bulkhead->counters, line, line < SHARDS, BULKHEAD_REFUSED_FULL, 1);
+    return refused(verdict_refuse(WEIR_REASON_BULKHEAD_FULL, 0), 0);
+}
 
 static COLD struct weir_outcome bulkhead_full(
     struct weir_policy *bulkhead, uint32_t weight, struct weir_permit *permit)
@@ -175,8 +185,7 @@ static COLD struct weir_outcome bulkhead_full(
         }
     }
     if (let_through(bulkhead)) return pass_by(bulkhead, permit);
-    policy_count_alone(bulkhead->state, BULKHEAD_REFUSED_FULL);
-    return refused(verdict_refuse(WEIR_REASON_BULKHEAD_FULL, 0), 0);
+    return bulkhead_refused(bulkhead);
 }
 
 struct weir_outcome weir_bulkhead_acquire(
@@ -198,7 +207,10 @@ struct weir_outcome weir_bulkhead_acquire(
         cell = bulkhead_cell(config, thread_shard());
         entered = bulkhead_enter_cell(bulkhead->state, cell, weight);
     }
-    if (unlikely(!entered)) return bulkhead_full(bulkhead, weight, permit);
+    if (unlikely(!entered)) {
+        bool plain = config->cells == 0 && atomic_load_relaxed(&bulkhead->head->mode) == WEIR_MODE_ON;
+        return plain ? bulkhead_refused(bulkhead) : bulkhead_full(bulkhead, weight, permit);
+    }
     permit->slot.word[0] = slot_held(cell, weight);
     stamp(bulkhead, permit);
     return passed();
@@ -220,5 +232,5 @@ struct weir_outcome weir_rate_acquire(struct weir_policy *rate, uint32_t cost)
 {
     if (rate_acquire_credit(rate, cost)) return passed();
     const struct rate_config *config = rate->config;
-    return rate_acquire(rate, cost, weir_now((enum weir_timing)config->timing));
+    return rate_acquire(rate, cost, os_now((enum weir_timing)config->timing));
 }

@@ -166,6 +166,8 @@ static COLD struct weir_outcome drive_from(struct weir_call *call, struct weir_s
     weir_operation *operation, void *argument, uint64_t given_ns)
 {
     struct driver driver = { call, operation, argument, given_ns, { 0 } };
+    bool untimed = given_ns != WEIR_NEVER || call->pipeline->timing == WEIR_TIMING_COARSE;
+    if (untimed) call->flags |= CALL_UNTIMED;
     call->flags &=
         (uint8_t)~CALL_ARMED; /* the options' waker is for other drivers: this one sleeps on its own */
     return drive(&driver, step);
@@ -183,10 +185,14 @@ static ALWAYS_INLINE struct weir_outcome run_call(struct weir_call *call,
     bool timed = false;
     struct weir_outcome outcome = operation(argument, &call->attempt);
     if (!given) now_ns = clock_out(call, &timed);
-    enum settled settled = machine_try_settle(call, pipeline, 1, outcome, now_ns, timed);
-    if (likely(settled == SETTLED_DONE)) return call->outcome;
     step = (struct weir_step) { .action = WEIR_DONE };
-    if (settled == SETTLED_NOT) step = machine_settle_slow(call, 1, outcome, now_ns);
+    bool settled = machine_try_settle(call, pipeline, 1, outcome, now_ns, timed, &step);
+    if (likely(settled) && likely(step.action == WEIR_DONE)) {
+        if (unlikely(pipeline->events != NULL)) weir_pipeline_deliver(pipeline);
+        return call->outcome;
+    }
+    if (!timed) call->flags |= CALL_UNTIMED;
+    if (!settled) step = machine_settle_slow(call, 1, outcome, now_ns);
     return drive_from(call, step, operation, argument, given_ns);
 }
 
@@ -205,16 +211,16 @@ static struct weir_outcome run_nested(struct weir_call *call, const struct weir_
     return outcome;
 }
 
-/* With room for the results of an operation and of a fallback function, zeroed. */
+/* With room for results, zeroed. */
 static __attribute__((noinline)) struct weir_outcome run_with_result(const struct weir_pipeline *pipeline,
     const struct weir_call_options *options, weir_operation *operation, void *argument, uint64_t now_ns,
     bool given)
 {
     struct {
         struct weir_call call;
-        char row[2 * WEIR_RESULT_MAX];
+        char row[ROWS * WEIR_RESULT_MAX];
     } storage;
-    memset(storage.row, 0, 2 * (size_t)pipeline->result_size);
+    memset(storage.row, 0, ROWS * (size_t)pipeline->result_size);
     return run_nested(&storage.call, pipeline, options, operation, argument, now_ns, given);
 }
 

@@ -142,8 +142,7 @@ static void part(struct weir_watch *watch, uint32_t mine)
     lock_drop(&source->lock);
 }
 
-void weir_context_watch(
-    struct weir_watch *watch, const struct weir_context *context, struct weir_waker waker)
+void weir_context_watch(struct weir_watch *watch, const struct weir_context *context, struct weir_waker waker)
 {
     WEIR_REQUIRE(watch != NULL, "weir_context_watch", "watch is NULL");
     WEIR_REQUIRE(waker.post != NULL, "weir_context_watch", "waker.post is NULL");
