@@ -135,6 +135,14 @@ COLD struct weir_step machine_stopped(
     return machine_admit(call, now_ns);
 }
 
+COLD struct weir_step machine_too_late(struct weir_call *call, uint64_t now_ns)
+{
+    call->attempt.number = 0;
+    materialize(call, call->pipeline->count);
+    machine_set_ended(call, WEIR_EXPIRED);
+    return machine_unwind(call, now_ns);
+}
+
 struct weir_step weir_call_begin(struct weir_call *call, const struct weir_pipeline *pipeline,
     const struct weir_call_options *options, uint64_t now_ns)
 {

@@ -20,6 +20,8 @@ enum call_phase {
  * attempt did not end OK and in time. */
 struct weir_step machine_stopped(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
+/* Admitted by every policy, but the last of them left no time. */
+struct weir_step machine_too_late(struct weir_call *call, uint64_t now_ns);
 /* A policy of the fast settle list did not hand the OK outcome on as it was. */
 struct weir_step machine_turned(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);

@@ -85,8 +85,11 @@ static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct
             return false;
         }
     }
-    if (unlikely(call->attempt.deadline_ns == WEIR_NEVER)) context_count_at(shard, CONTEXT_WITHOUT_DEADLINE);
-    return true;
+    deadline_ns = call->attempt.deadline_ns;
+    if (unlikely(deadline_ns == WEIR_NEVER)) context_count_at(shard, CONTEXT_WITHOUT_DEADLINE);
+    if (likely(now_ns < deadline_ns)) return true;
+    *step = machine_too_late(call, now_ns); /* a fallback's reserve left nothing */
+    return false;
 }
 
 /* Ended OK, in time, by the fast lists, in the process that began it: the call is over, or *step says

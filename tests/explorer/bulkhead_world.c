@@ -227,7 +227,7 @@ void world_step(void)
     const struct setup *given = setup();
     uint64_t word = words()->word;
     EXPLORE_CHECK(world.held <= given->limit);
-    EXPLORE_CHECK(word >> 32 <= given->queue);
+    EXPLORE_CHECK(bulkhead_waiters(word) <= given->queue);
     if (config()->cells == 0) EXPLORE_CHECK((uint32_t)word <= given->limit);
     else EXPLORE_CHECK(world_free() + world.held <= given->limit + (uint64_t)(uint32_t)word);
 }
