@@ -14,6 +14,7 @@ struct weir_source {
     uint32_t references;
     uint32_t lock;
     struct weir_watch *watches; /* under the lock */
+    uint32_t process;           /* whose they are; under the lock */
 };
 
 enum { CONTEXT_DETACHED, CONTEXT_CLIPPED, CONTEXT_WITHOUT_DEADLINE };

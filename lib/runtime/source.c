@@ -24,29 +24,23 @@
 
 #include <stdlib.h>
 
-struct source {
-    struct weir_source base; /* what polling needs */
-    uint32_t process;        /* whose watches these are; under the lock */
-};
-
-static void take(struct weir_source *base)
+static void take(struct weir_source *source)
 {
-    struct source *source = (struct source *)base;
-    lock_take(&base->lock);
+    lock_take(&source->lock);
     uint32_t mine = process_generation();
     if (likely(source->process == mine)) return;
     source->process = mine;
-    base->watches = NULL;
+    source->watches = NULL;
 }
 
 enum weir_error weir_source_create(struct weir_source **source)
 {
     WEIR_REQUIRE(source != NULL, "weir_source_create", "source is NULL");
-    struct source *new = calloc(1, sizeof *new);
+    struct weir_source *new = calloc(1, sizeof *new);
     if (new == NULL) return error_set(WEIR_E_NOMEM, "no memory for a source");
-    new->base.references = 1;
+    new->references = 1;
     new->process = process_generation();
-    *source = &new->base;
+    *source = new;
     return WEIR_E_NONE;
 }
 
