@@ -26,12 +26,14 @@ static void enter_phase(struct scene *scene, enum phase phase)
     bool rate = phase == HELD_BY_RATE;
     scene->retry = POLICY(retry, .attempts = 2, .backoff = WEIR_BACKOFF_CONSTANT, .base_ns = 10 * WEIR_MS);
     scene->bulkhead = POLICY(bulkhead, .limit = 1, .queue = 1, .wait_max_ns = WEIR_S);
-    scene->rate = POLICY(rate, .permits = rate ? 1 : 1000, .burst = rate ? 1 : 1000, .wait_max_ns = 2 * WEIR_S);
+    scene->rate =
+        POLICY(rate, .permits = rate ? 1 : 1000, .burst = rate ? 1 : 1000, .wait_max_ns = 2 * WEIR_S);
     scene->breaker = POLICY(breaker, .name = "breaker");
     scene->pipeline = PIPELINE(POLICY(fallback, .function = light, .on = WEIR_ON(WEIR_FAILED)), scene->retry,
         POLICY(timeout, .timeout_ns = 300 * WEIR_MS), scene->bulkhead, scene->rate, scene->breaker);
     if (phase == RUNNING) weir_policy_set_mode(scene->breaker, WEIR_MODE_SHADOW);
-    if (phase == HELD_IN_QUEUE) CHECK_EQ(weir_bulkhead_acquire(scene->bulkhead, 1, &scene->taken).status, WEIR_OK);
+    if (phase == HELD_IN_QUEUE)
+        CHECK_EQ(weir_bulkhead_acquire(scene->bulkhead, 1, &scene->taken).status, WEIR_OK);
     if (rate) CHECK_EQ(weir_rate_acquire_at(scene->rate, 1, START - WEIR_S + 100 * WEIR_MS).status, WEIR_OK);
     CHECK_EQ(weir_source_create(&scene->source), WEIR_E_NONE);
     weir_context_child(&scene->context, NULL, START + 100 * WEIR_S, scene->source);
@@ -93,7 +95,8 @@ TEST(machine, early_wakes_change_nothing)
         struct weir_pipeline_stats after = weir_pipeline_stats(scene.pipeline);
         CHECK_EQ(memcmp(&before, &after, sizeof before), 0);
         struct weir_step step = weir_call_cancel(&scene.call, late_ns + 5);
-        if (step.pending != 0) step = weir_call_settle(&scene.call, scene.step.attempt, outcome_of(WEIR_OK), late_ns);
+        if (step.pending != 0)
+            step = weir_call_settle(&scene.call, scene.step.attempt, outcome_of(WEIR_OK), late_ns);
         CHECK_EQ(step.action, WEIR_DONE);
         leave_scene(&scene, phase);
     }
@@ -180,7 +183,8 @@ TEST(machine, canceled_before_it_begins)
     struct weir_policy *bulkhead = POLICY(bulkhead, .limit = 1);
     struct weir_pipeline *pipeline = PIPELINE(bulkhead);
     struct weir_call call;
-    CHECK_EQ(weir_call_begin(&call, pipeline, WEIR_CONFIG(weir_call_options, .context = &context), START).action,
+    CHECK_EQ(
+        weir_call_begin(&call, pipeline, WEIR_CONFIG(weir_call_options, .context = &context), START).action,
         WEIR_DONE);
     CHECK_EQ(weir_call_outcome(&call).status, WEIR_CANCELED);
     CHECK_EQ(weir_pipeline_stats(pipeline).attempts, 0);
@@ -298,7 +302,8 @@ TEST(machine, a_breaker_that_opened_while_backing_off_refuses_the_next_attempt)
     struct weir_pipeline *pipeline =
         PIPELINE(breaker, POLICY(retry, .backoff = WEIR_BACKOFF_CONSTANT, .base_ns = WEIR_MS));
     struct weir_call call;
-    CHECK_EQ(weir_call_begin(&call, pipeline, WEIR_CONFIG(weir_call_options, .idempotent = true), START).action,
+    CHECK_EQ(
+        weir_call_begin(&call, pipeline, WEIR_CONFIG(weir_call_options, .idempotent = true), START).action,
         WEIR_RUN);
     CHECK_EQ(weir_call_settle(&call, 1, outcome_of(WEIR_FAILED), START).action, WEIR_WAIT);
     fail_alone(breaker, 5);
@@ -329,8 +334,9 @@ static void expect(size_t which, enum weir_event_kind kind, uint32_t policy, enu
 
 TEST(machine, events_tell_what_changed_in_order)
 {
-    struct weir_policy *order[] = { POLICY(fallback, .on = WEIR_ON(WEIR_REJECTED)), POLICY(retry, .attempts = 2),
-        POLICY(timeout, .timeout_ns = WEIR_S), POLICY(breaker, .consecutive = 1, .probes = 1, .seed = 1) };
+    struct weir_policy *order[] = { POLICY(fallback, .on = WEIR_ON(WEIR_REJECTED)),
+        POLICY(retry, .attempts = 2), POLICY(timeout, .timeout_ns = WEIR_S),
+        POLICY(breaker, .consecutive = 1, .probes = 1, .seed = 1) };
     struct weir_sink sink = { hear, NULL };
     struct weir_pipeline *pipeline;
     CHECK_EQ(weir_pipeline_create(WEIR_CONFIG(weir_pipeline_config, .sink = &sink), order, 4, &pipeline), 0);

@@ -87,8 +87,7 @@ static struct weir_policy *random_policy(
             .form = some % 2 ? WEIR_FORM_SINGLE : WEIR_FORM_SHARDED);
     case 6: return POLICY(rate, .permits = 300, .burst = 2, .wait_max_ns = 5 * WEIR_MS * (some % 2));
     case 7: return POLICY(fallback, .on = some % 2 ? WEIR_ON(WEIR_FAILED) : 0);
-    default:
-        return spy_of(some == 3 ? &spy_lasting_ops : &spy_ops, position, &world->log, &script);
+    default: return spy_of(some == 3 ? &spy_lasting_ops : &spy_ops, position, &world->log, &script);
     }
 }
 
@@ -297,7 +296,8 @@ TEST(machine_trace, a_call_granted_while_it_queues_up_runs_at_once)
         struct weir_pipeline *pipeline = PIPELINE(bulkhead, idle);
         struct weir_call call[4];
         if (full) weir_policy_set_mode(idle, WEIR_MODE_FORCED_CLOSED);
-        for (int i = 0; i < 2; i++) CHECK_EQ(weir_call_begin(&call[i], pipeline, NULL, START).action, WEIR_RUN);
+        for (int i = 0; i < 2; i++)
+            CHECK_EQ(weir_call_begin(&call[i], pipeline, NULL, START).action, WEIR_RUN);
         CHECK_EQ(weir_call_begin(&call[2], pipeline, NULL, START).action, WEIR_WAIT);
         for (int i = 0; i < 2; i++) {
             CHECK_EQ(weir_call_settle(&call[i], 1, outcome_of(WEIR_OK), START).action, WEIR_DONE);
@@ -321,7 +321,7 @@ static struct weir_verdict look_at_deadline(
     (void)slot;
     (void)now_ns;
     seen_ns = weir_call_attempt(call)->deadline_ns;
-    return (struct weir_verdict){ .kind = WEIR_PASS };
+    return (struct weir_verdict) { .kind = WEIR_PASS };
 }
 
 TEST(machine_trace, a_policy_sees_the_deadline_of_its_own_place)

@@ -73,20 +73,22 @@ static inline struct weir_verdict spy_admit(
 {
     const struct spy_config *config = opaque;
     struct weir_verdict verdict = { .kind = WEIR_PASS };
-    bool held = call->held != 0 &&
-        weir_policy_state(weir_pipeline_policy(call->pipeline, call->held - 1u)) == state;
-    if (config->script->admit != NULL) verdict = config->script->admit((uint8_t)config->spy, slot, call, now_ns);
+    bool held =
+        call->held != 0 && weir_policy_state(weir_pipeline_policy(call->pipeline, call->held - 1u)) == state;
+    if (config->script->admit != NULL)
+        verdict = config->script->admit((uint8_t)config->spy, slot, call, now_ns);
     if (held && verdict.kind != WEIR_HOLD) config->log->held[config->spy]--;
     if (!held && verdict.kind == WEIR_HOLD) config->log->held[config->spy]++;
     if (verdict.kind == WEIR_HOLD) slot->word[1] = 0;
     if (verdict.kind == WEIR_PASS) {
-        *slot = (struct weir_slot){ { now_ns, 1 } };
+        *slot = (struct weir_slot) { { now_ns, 1 } };
         if (config->quiet == 0) { /* a quiet one is asked late, or never */
             slot->word[1] = ++*(uint64_t *)state;
             config->log->owed[config->spy][slot->word[1]] = A_SETTLE;
         }
     }
-    if (config->quiet == 0) spy_note(config, 'A', slot, call, &(struct weir_outcome){ verdict.kind }, now_ns);
+    if (config->quiet == 0)
+        spy_note(config, 'A', slot, call, &(struct weir_outcome) { verdict.kind }, now_ns);
     return verdict;
 }
 

@@ -72,8 +72,8 @@ TEST(breaker_time, jitter_stays_within_its_bounds_and_uses_them)
 {
     uint64_t lowest = UINT64_MAX, highest = 0;
     for (uint64_t seed = 1; seed <= 500; seed++) {
-        struct weir_policy *breaker = breaker_of(WEIR_CONFIG(weir_breaker_config, .jitter_percent = 20,
-            .open_ns = WEIR_S, .seed = seed));
+        struct weir_policy *breaker = breaker_of(
+            WEIR_CONFIG(weir_breaker_config, .jitter_percent = 20, .open_ns = WEIR_S, .seed = seed));
         trip(breaker, START);
         uint64_t open_ns = stats_at(breaker, START).until_ns - START;
         if (open_ns < lowest) lowest = open_ns;
@@ -88,8 +88,8 @@ TEST(breaker_time, jitter_stays_within_its_bounds_and_uses_them)
 
 TEST(breaker_time, jitter_differs_from_outage_to_outage)
 {
-    struct weir_policy *breaker = breaker_of(
-        WEIR_CONFIG(weir_breaker_config, .open_ns = WEIR_S, .open_max_ns = WEIR_S, .seed = 7));
+    struct weir_policy *breaker =
+        breaker_of(WEIR_CONFIG(weir_breaker_config, .open_ns = WEIR_S, .open_max_ns = WEIR_S, .seed = 7));
     trip(breaker, START);
     uint64_t now_ns = START, first = fail_probe(breaker, &now_ns), differ = 0;
     for (int i = 0; i < 20; i++) differ += fail_probe(breaker, &now_ns) != first;
@@ -115,7 +115,8 @@ TEST(breaker_time, one_seed_gives_one_schedule)
         breaker[i] = breaker_of(WEIR_CONFIG(weir_breaker_config, .seed = 99));
         trip(breaker[i], START);
     }
-    for (int i = 0; i < 20; i++) CHECK_EQ(fail_probe(breaker[0], &now_ns[0]), fail_probe(breaker[1], &now_ns[1]));
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(fail_probe(breaker[0], &now_ns[0]), fail_probe(breaker[1], &now_ns[1]));
     for (int i = 0; i < 2; i++) weir_policy_release(breaker[i]);
 }
 

@@ -17,13 +17,12 @@ static inline struct weir_policy *breaker_of(const struct weir_breaker_config *c
 }
 
 /* No jitter, so that instants can be told exactly; and no ramp unless it is the subject. */
-#define RAMPED(...) \
-    breaker_of(WEIR_CONFIG(weir_breaker_config, .jitter_percent = WEIR_OFF32, __VA_ARGS__))
+#define RAMPED(...) breaker_of(WEIR_CONFIG(weir_breaker_config, .jitter_percent = WEIR_OFF32, __VA_ARGS__))
 #define BREAKER(...) RAMPED(.ramp_ns = WEIR_OFF, __VA_ARGS__)
 
 static inline struct weir_outcome outcome_of(enum weir_status status)
 {
-    return (struct weir_outcome){ .status = (uint8_t)status };
+    return (struct weir_outcome) { .status = (uint8_t)status };
 }
 
 static inline bool enter(struct weir_policy *breaker, struct weir_permit *permit, uint64_t now_ns)

@@ -11,7 +11,8 @@ static struct weir_pipeline *full(enum weir_form form, uint32_t limit, uint32_t 
 
 TEST(bulkhead_queue, first_in_first_out)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest[20];
         struct weir_pipeline *pipeline = full(form, 1, 20, &inside);
         for (int i = 0; i < 20; i++) CHECK_EQ(come(&guest[i], pipeline, 1, NULL, START), WEIR_WAIT);
@@ -32,7 +33,8 @@ TEST(bulkhead_queue, first_in_first_out)
 
 TEST(bulkhead_queue, order_survives_who_leaves_and_who_comes)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest[6];
         struct weir_pipeline *pipeline = full(form, 1, 4, &inside);
         for (int i = 0; i < 4; i++) CHECK_EQ(come(&guest[i], pipeline, 1, NULL, START), WEIR_WAIT);
@@ -55,7 +57,8 @@ TEST(bulkhead_queue, order_survives_who_leaves_and_who_comes)
 
 TEST(bulkhead_queue, nobody_overtakes)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, heavy, light;
         struct weir_pipeline *pipeline =
             around(BULKHEAD(.limit = 4, .queue = 4, .wait_max_ns = WEIR_S, .form = form));
@@ -78,7 +81,8 @@ TEST(bulkhead_queue, nobody_overtakes)
 
 TEST(bulkhead_queue, one_release_serves_all_that_fit)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest[4];
         struct weir_pipeline *pipeline = full(form, 6, 4, &inside);
         static const uint32_t weight[] = { 3, 2, 2, 1 };
@@ -103,7 +107,8 @@ TEST(bulkhead_queue, one_release_serves_all_that_fit)
 
 TEST(bulkhead_queue, is_bounded)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest[3];
         struct weir_pipeline *pipeline = full(form, 1, 2, &inside);
         for (int i = 0; i < 2; i++) CHECK_EQ(come(&guest[i], pipeline, 1, NULL, START), WEIR_WAIT);
@@ -119,7 +124,8 @@ TEST(bulkhead_queue, is_bounded)
 
 TEST(bulkhead_queue, what_can_never_fit_does_not_wait)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest guest;
         struct weir_pipeline *pipeline = around(BULKHEAD(.limit = 4, .queue = 4, .form = form));
         come(&guest, pipeline, 5, NULL, START);
@@ -131,7 +137,8 @@ TEST(bulkhead_queue, what_can_never_fit_does_not_wait)
 
 TEST(bulkhead_queue, waiting_ends_after_wait_max)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest;
         struct weir_pipeline *pipeline = full(form, 1, 2, &inside);
         CHECK_EQ(come(&guest, pipeline, 1, NULL, START), WEIR_WAIT);
@@ -151,7 +158,8 @@ TEST(bulkhead_queue, waiting_ends_after_wait_max)
 
 TEST(bulkhead_queue, waiting_ends_at_the_deadline)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest;
         struct weir_context context;
         weir_context_child(&context, NULL, START + 2 * WEIR_S, NULL);
@@ -171,7 +179,8 @@ TEST(bulkhead_queue, waiting_ends_at_the_deadline)
 
 TEST(bulkhead_queue, who_leaves_while_granted_hands_it_on)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, first, second;
         struct weir_pipeline *pipeline = full(form, 1, 2, &inside);
         CHECK_EQ(come(&first, pipeline, 1, NULL, START), WEIR_WAIT);
@@ -191,7 +200,8 @@ TEST(bulkhead_queue, who_leaves_while_granted_hands_it_on)
 
 TEST(bulkhead_queue, granted_at_the_last_moment_is_granted)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest;
         struct weir_pipeline *pipeline = full(form, 1, 2, &inside);
         CHECK_EQ(come(&guest, pipeline, 1, NULL, START), WEIR_WAIT);
@@ -205,7 +215,8 @@ TEST(bulkhead_queue, granted_at_the_last_moment_is_granted)
 
 TEST(bulkhead_queue, a_heavy_first_that_leaves_lets_the_next_in)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, heavy, light;
         struct weir_pipeline *pipeline =
             around(BULKHEAD(.limit = 4, .queue = 4, .wait_max_ns = WEIR_S, .form = form));
@@ -225,7 +236,8 @@ TEST(bulkhead_queue, a_heavy_first_that_leaves_lets_the_next_in)
 
 TEST(bulkhead_queue, a_raised_limit_wakes_at_once)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, guest[3];
         struct weir_pipeline *pipeline = full(form, 1, 3, &inside);
         for (int i = 0; i < 3; i++) CHECK_EQ(come(&guest[i], pipeline, 1, NULL, START), WEIR_WAIT);
@@ -245,7 +257,8 @@ TEST(bulkhead_queue, a_raised_limit_wakes_at_once)
 
 TEST(bulkhead_queue, a_lowered_limit_is_paid_before_anybody_is_let_in)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside[4], guest[2];
         struct weir_pipeline *pipeline =
             around(BULKHEAD(.limit = 4, .queue = 2, .wait_max_ns = WEIR_S, .form = form));
@@ -271,7 +284,8 @@ TEST(bulkhead_queue, a_lowered_limit_is_paid_before_anybody_is_let_in)
 
 TEST(bulkhead_queue, a_waiter_without_a_waker_finds_its_permit_by_looking)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside;
         struct weir_call call;
         struct weir_pipeline *pipeline = full(form, 1, 2, &inside);
@@ -280,7 +294,7 @@ TEST(bulkhead_queue, a_waiter_without_a_waker_finds_its_permit_by_looking)
         go(&inside, START);
         struct weir_step step = weir_call_wake(&call, START);
         CHECK_EQ(step.action, WEIR_RUN);
-        CHECK_EQ(weir_call_settle(&call, 1, (struct weir_outcome){ 0 }, START).action, WEIR_DONE);
+        CHECK_EQ(weir_call_settle(&call, 1, (struct weir_outcome) { 0 }, START).action, WEIR_DONE);
         check_empty(pipeline);
         weir_pipeline_destroy(pipeline);
     }
@@ -288,13 +302,14 @@ TEST(bulkhead_queue, a_waiter_without_a_waker_finds_its_permit_by_looking)
 
 TEST(bulkhead_queue, a_waker_is_armed_later_and_changed)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, one = { .posts = 0 }, two = { .posts = 0 };
         struct weir_call call;
         struct weir_pipeline *pipeline = full(form, 1, 2, &inside);
         CHECK_EQ(weir_call_begin(&call, pipeline, NULL, START).action, WEIR_WAIT);
-        CHECK_EQ(weir_call_arm(&call, (struct weir_waker){ guest_post, &one }, START).action, WEIR_WAIT);
-        CHECK_EQ(weir_call_arm(&call, (struct weir_waker){ guest_post, &two }, START).action, WEIR_WAIT);
+        CHECK_EQ(weir_call_arm(&call, (struct weir_waker) { guest_post, &one }, START).action, WEIR_WAIT);
+        CHECK_EQ(weir_call_arm(&call, (struct weir_waker) { guest_post, &two }, START).action, WEIR_WAIT);
         go(&inside, START);
         CHECK_EQ(one.posts, 0);
         CHECK_EQ(two.posts, 1);
@@ -306,7 +321,8 @@ TEST(bulkhead_queue, a_waker_is_armed_later_and_changed)
 
 TEST(bulkhead_queue, after_it_has_left_nobody_posts)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct guest inside, gone, next;
         struct weir_pipeline *pipeline = full(form, 1, 1, &inside);
         CHECK_EQ(come(&gone, pipeline, 1, NULL, START), WEIR_WAIT);

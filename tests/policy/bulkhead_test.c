@@ -18,7 +18,8 @@ static uint32_t in_use(const struct weir_policy *bulkhead)
 
 TEST(bulkhead, lets_in_up_to_its_limit)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct weir_policy *bulkhead = BULKHEAD(.limit = 9, .form = form);
         struct weir_permit permit[9], more;
         for (uint32_t i = 0; i < 9; i++) {
@@ -39,7 +40,8 @@ TEST(bulkhead, lets_in_up_to_its_limit)
 
 TEST(bulkhead, a_refusal_says_so_in_a_pipeline)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct weir_pipeline *pipeline = around(BULKHEAD(.limit = 2, .form = form));
         struct guest guest[3];
         CHECK_EQ(come(&guest[0], pipeline, 1, NULL, START), WEIR_RUN);
@@ -56,7 +58,8 @@ TEST(bulkhead, a_refusal_says_so_in_a_pipeline)
 
 TEST(bulkhead, weights_add_up)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct weir_policy *bulkhead = BULKHEAD(.limit = 10, .form = form);
         struct weir_permit seven, three, more;
         CHECK(!take(bulkhead, 11, &more)); /* never fits */
@@ -78,7 +81,8 @@ TEST(bulkhead, weights_add_up)
 
 TEST(bulkhead, the_largest_weights_do_not_wrap)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct weir_policy *bulkhead = BULKHEAD(.limit = 1000000, .form = form);
         struct weir_permit permit, more;
         CHECK(!take(bulkhead, UINT32_MAX, &more));
@@ -99,7 +103,8 @@ TEST(bulkhead, every_weight_of_every_limit_is_exact)
     struct weir_permit permit[40], more;
     for (uint32_t limit = 1; limit <= 40; limit++) {
         for (uint32_t weight = 1; weight <= limit; weight++) {
-            IN_BOTH_FORMS (form) {
+            IN_BOTH_FORMS(form)
+            {
                 struct weir_policy *bulkhead = BULKHEAD(.limit = limit, .form = form);
                 uint32_t fit = limit / weight;
                 for (uint32_t i = 0; i < fit; i++) CHECK(take(bulkhead, weight, &permit[i]));
@@ -115,7 +120,8 @@ TEST(bulkhead, every_weight_of_every_limit_is_exact)
 
 TEST(bulkhead, auto_is_sharded_from_eight_permits_on)
 {
-    struct weir_policy *small = BULKHEAD(.limit = 7), *large = BULKHEAD(.limit = 8), *standard = bulkhead_of(NULL);
+    struct weir_policy *small = BULKHEAD(.limit = 7), *large = BULKHEAD(.limit = 8),
+                       *standard = bulkhead_of(NULL);
     CHECK_EQ(weir_bulkhead_stats(small).shards, 0);
     CHECK(weir_bulkhead_stats(large).shards >= 2);
     CHECK_EQ(weir_bulkhead_stats(standard).limit, 64);
@@ -128,7 +134,8 @@ TEST(bulkhead, auto_is_sharded_from_eight_permits_on)
 /* Lowered below what is in use: nobody is admitted until enough has come back. */
 TEST(bulkhead, the_limit_is_lowered_below_what_is_in_use)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct weir_policy *bulkhead = BULKHEAD(.limit = 10, .form = form);
         struct weir_permit permit[10], more;
         for (int i = 0; i < 8; i++) CHECK(take(bulkhead, 1, &permit[i]));
@@ -152,7 +159,8 @@ TEST(bulkhead, the_limit_is_lowered_below_what_is_in_use)
 
 TEST(bulkhead, the_limit_is_raised_live)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct weir_policy *bulkhead = BULKHEAD(.limit = 2, .form = form);
         struct weir_permit permit[100], more;
         for (int i = 0; i < 2; i++) CHECK(take(bulkhead, 1, &permit[i]));
@@ -168,7 +176,8 @@ TEST(bulkhead, the_limit_is_raised_live)
 /* Any sequence of takes, releases and limits: exact at every step, in both forms. */
 TEST(bulkhead, a_random_walk_is_exact)
 {
-    IN_BOTH_FORMS (form) {
+    IN_BOTH_FORMS(form)
+    {
         struct weir_policy *bulkhead = BULKHEAD(.limit = 20, .form = form);
         struct weir_permit permit[200];
         uint32_t weight[200], held = 0, used = 0, limit = 20;

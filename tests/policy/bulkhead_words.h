@@ -43,11 +43,12 @@ static inline struct weir_bulkhead_stats stats_of(const struct weir_pipeline *pi
     return weir_bulkhead_stats(weir_pipeline_policy(pipeline, 0));
 }
 
-static inline enum weir_action come(struct guest *guest, const struct weir_pipeline *pipeline, uint32_t weight,
-    const struct weir_context *context, uint64_t now_ns)
+static inline enum weir_action come(struct guest *guest, const struct weir_pipeline *pipeline,
+    uint32_t weight, const struct weir_context *context, uint64_t now_ns)
 {
-    struct weir_call_options options = { .size = sizeof options, .weight = weight, .context = context,
-        .waker = { guest_post, guest } };
+    struct weir_call_options options = {
+        .size = sizeof options, .weight = weight, .context = context, .waker = { guest_post, guest }
+    };
     guest->posts = 0;
     guest->step = weir_call_begin(&guest->call, pipeline, &options, now_ns);
     return (enum weir_action)guest->step.action;
@@ -82,7 +83,6 @@ static inline void check_empty(const struct weir_pipeline *pipeline)
 }
 
 /* Every test of a queue runs in both forms. */
-#define IN_BOTH_FORMS(form)                                                       \
-    for (enum weir_form form = WEIR_FORM_SINGLE; form <= WEIR_FORM_SHARDED; form++)
+#define IN_BOTH_FORMS(form) for (enum weir_form form = WEIR_FORM_SINGLE; form <= WEIR_FORM_SHARDED; form++)
 
 #endif
