@@ -88,7 +88,7 @@ struct weir_breaker_stats {
     uint64_t stale;      /* outcomes of another generation */
     uint64_t overloaded;
     uint64_t opened, half_opened, closed, reopened; /* transitions */
-    uint64_t changed_ns;   /* the instant of the last transition, or of the first failure; 0: none yet */
+    uint64_t changed_ns;  /* the instant of the last transition, or of the first failure; 0: none yet */
     uint64_t spent_ns[4]; /* time in each enum weir_breaker_state, up to the last transition */
 };
 /* Aborts if the policy is no breaker. */

@@ -31,7 +31,7 @@ struct weir_step {
     uint8_t what;    /* RUN: enum weir_what */
     uint8_t attempt; /* RUN: its number, from 1, 0 for a fallback; weir_call_settle() must be given it */
     uint8_t pending; /* attempts that were abandoned and still owe a settle */
-    uint32_t abandon_mask; /* what to stop, nobody waits for its answer: enum weir_abandoned bits */
+    uint32_t abandon_mask; /* what was abandoned and still runs, to be stopped: enum weir_abandoned bits */
     uint64_t at_ns;        /* RUN and WAIT: the instant at which the driver must call weir_call_wake(). WAIT
                               while an attempt runs means: go on waiting for it */
 };
@@ -96,8 +96,7 @@ struct weir_call {
     struct weir_slot slot[WEIR_POLICIES_MAX];
 };
 
-/* Starts a call. options may be NULL. Aborts if the pipeline has a result and the call too little room
- * (see weir_pipeline_call_size()). */
+/* Starts a call. options may be NULL. With a result the call needs weir_pipeline_call_size() bytes. */
 WEIR_API WEIR_MUST_USE struct weir_step weir_call_begin(struct weir_call *call,
     const struct weir_pipeline *pipeline, const struct weir_call_options *options, uint64_t now_ns);
 

@@ -1,6 +1,6 @@
 /* Contexts: one absolute deadline and one way to cancel, handed down through every layer.
  *
- * A context is an immutable value in the caller's frame; a child can only have less time than its
+ * A context is a value in the caller's frame that does not change under its children; a child can only have less time than its
  * parent. Only a *source* is canceled, from any thread: one for a request, or for a group of them.
  *
  *     struct weir_context request;
@@ -41,7 +41,7 @@ WEIR_API void weir_context_child(struct weir_context *child, const struct weir_c
 WEIR_API void weir_context_detached(
     struct weir_context *context, uint64_t deadline_ns, struct weir_source *source);
 
-/* Makes it the current context of this thread until weir_context_leave(), which aborts unless called
+/* Makes it the current context of this thread, and of no other, until weir_context_leave(), which aborts unless called
  * on the same thread, last in first out. */
 WEIR_API void weir_context_enter(struct weir_context *context);
 WEIR_API void weir_context_leave(struct weir_context *context);

@@ -1,6 +1,7 @@
 /* Retry: try again what may be tried again, within the deadline and within a budget.
  *
- * Only calls marked idempotent, or outcomes marked NOT_SENT, are retried. Nothing is scheduled past the
+ * A failure is retried only if the call is marked idempotent or the outcome NOT_SENT; a callee that declined
+ * (OVERLOADED), and a policy inside that refused, were not at work and may be asked again by any call. Nothing is scheduled past the
  * deadline, nor when less would remain than a call of this pipeline typically takes. Every retry that was
  * not made has a counted reason. Delays: CONSTANT base; EXPONENTIAL base * 2^n; FULL random in
  * [0, base * 2^n] and DECORRELATED random in [base, 3 * last] (both from the AWS architecture blog,

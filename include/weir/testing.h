@@ -105,8 +105,8 @@ struct weir_test_step {
 /* Chances of a callee that draws its answers. */
 struct weir_test_chances {
     uint64_t seed;
-    uint32_t failure_percent;    /* 0..100 */
-    struct weir_outcome failure; /* what a failing attempt answers; status OK: FAILED */
+    uint32_t failure_percent;                  /* 0..100 */
+    struct weir_outcome failure;               /* what a failing attempt answers; status OK: FAILED */
     uint64_t duration_min_ns, duration_max_ns; /* uniform between them, both included */
 };
 
@@ -115,7 +115,8 @@ struct weir_test_callee {
     uint64_t attempts; /* begun */
     uint64_t cut_off;  /* of these, ended by their deadline */
     uint64_t canceled; /* of these, ended by their context */
-    struct weir_test_trace *trace; /* if you set it: each attempt's number, begin, end and outcome; borrowed */
+    struct weir_test_trace
+        *trace; /* if you set it: each attempt's number, begin, end and outcome; borrowed */
     struct weir_test_clock *clock;
     const struct weir_test_step *steps;
     size_t count, position;
@@ -128,8 +129,8 @@ WEIR_API void weir_test_callee_script(struct weir_test_callee *callee, struct we
     const struct weir_test_step *steps, size_t count);
 
 /* Answers by chance: the same answers for the same seed. */
-WEIR_API void weir_test_callee_random(struct weir_test_callee *callee, struct weir_test_clock *clock,
-    struct weir_test_chances chances);
+WEIR_API void weir_test_callee_random(
+    struct weir_test_callee *callee, struct weir_test_clock *clock, struct weir_test_chances chances);
 
 /* The operation, a weir_operation for weir_run(); callee: a struct weir_test_callee. Lets the attempt's time
  * pass on the clock, as far as its deadline and its context allow: one cut off by the deadline is FAILED with

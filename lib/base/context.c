@@ -29,6 +29,7 @@ static void attach(struct weir_context *context, struct weir_source *source)
 void weir_context_child(struct weir_context *child, const struct weir_context *parent, uint64_t deadline_ns,
     struct weir_source *source)
 {
+    WEIR_REQUIRE(child != NULL, "weir_context_child", "child is NULL");
     if (parent == NULL) parent = weir_thread.context;
     child->parent = parent;
     child->source = NULL;
@@ -51,6 +52,7 @@ void weir_context_child(struct weir_context *child, const struct weir_context *p
 
 void weir_context_detached(struct weir_context *context, uint64_t deadline_ns, struct weir_source *source)
 {
+    WEIR_REQUIRE(context != NULL, "weir_context_detached", "context is NULL");
     *context = (struct weir_context) { .deadline_ns = deadline_ns };
     context_count(CONTEXT_DETACHED);
     if (source != NULL) attach(context, source);
@@ -58,6 +60,8 @@ void weir_context_detached(struct weir_context *context, uint64_t deadline_ns, s
 
 void weir_context_enter(struct weir_context *context)
 {
+    WEIR_REQUIRE(context != NULL, "weir_context_enter", "context is NULL");
+    WEIR_REQUIRE(context != weir_thread.context, "weir_context_enter", "the context is current already");
     context->outer = weir_thread.context;
     weir_thread.context = context;
 }

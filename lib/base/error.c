@@ -86,14 +86,13 @@ enum weir_error error_range32(
     return error;
 }
 
-enum weir_error error_config(
-    const char *type, const void *config, void *record, uint32_t known, uint32_t smallest)
+enum weir_error error_config(const char *type, const void *config, void *record, uint32_t known)
 {
     memset(record, 0, known);
     if (config == NULL) return WEIR_E_NONE;
     uint32_t size;
     memcpy(&size, config, sizeof size);
-    if (size < smallest || size > 4096) {
+    if (size < known || size > 4096) {
         return error_set(WEIR_E_SIZE,
             "%s.size is %" PRIu32 ", expected %" PRIu32 " (use WEIR_CONFIG or %s_init)", type, size, known,
             type);
@@ -106,8 +105,14 @@ enum weir_error error_config(
                 type, size, known, i);
         }
     }
-    memcpy(record, config, size < known ? size : known);
+    memcpy(record, config, known);
     return WEIR_E_NONE;
+}
+
+enum weir_error error_timing(const char *type, enum weir_timing timing)
+{
+    if ((unsigned)timing <= WEIR_TIMING_FAST) return WEIR_E_NONE;
+    return error_set(WEIR_E_INVALID, "%s.timing is %u, expected a weir_timing", type, (unsigned)timing);
 }
 
 enum weir_error error_name(

@@ -2,7 +2,7 @@
 #ifndef WEIR_LIB_ERROR_H
 #define WEIR_LIB_ERROR_H
 
-#include <weir/base.h>
+#include <weir/clock.h>
 
 /* Writes the text of this thread's last error and answers error. */
 __attribute__((format(printf, 2, 3))) enum weir_error error_set(
@@ -16,10 +16,12 @@ enum weir_error error_range(
 enum weir_error error_range32(
     const char *type, const char *field, uint32_t *value, uint32_t standard, uint32_t low, uint32_t high);
 
-/* Copies a user's config of the size it claims over *record of size known: a larger one is accepted if its
- * unknown tail is zero. NULL leaves *record zeroed. */
-enum weir_error error_config(
-    const char *type, const void *config, void *record, uint32_t known, uint32_t smallest);
+/* Copies a user's config over *record, which this version knows to have `known` bytes, none less in any version
+ * before: a larger one is accepted if its unknown tail is zero. NULL leaves *record zeroed. */
+enum weir_error error_config(const char *type, const void *config, void *record, uint32_t known);
+
+/* A timing that is one. */
+enum weir_error error_timing(const char *type, enum weir_timing timing);
 
 /* A name: the standard if NULL; refused if empty or longer than WEIR_NAME_MAX. */
 enum weir_error error_name(

@@ -35,6 +35,7 @@ static enum weir_error validate(struct weir_controller_config *c)
     if (error == WEIR_E_NONE) {
         error = error_range(type, "age_max_ns", &c->age_max_ns, 60 * WEIR_S, WEIR_US, hour * 24 * 365);
     }
+    if (error == WEIR_E_NONE) error = error_timing(type, c->timing);
     if (error == WEIR_E_NONE && c->result_size != 0) {
         error = error_range32(type, "result_size", &c->result_size, 0, 1, WEIR_RESULT_MAX);
     }
@@ -92,7 +93,7 @@ enum weir_error weir_controller_create(
     struct weir_controller_config c;
     struct weir_policy *part[PARTS] = { NULL };
     char name[WEIR_NAME_MAX + 1];
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = error_name(type, c.name, "controller", name);
     if (error == WEIR_E_NONE) error = validate(&c);
     if (error != WEIR_E_NONE) return error;

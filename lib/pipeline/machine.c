@@ -352,11 +352,13 @@ struct weir_step weir_call_arm(struct weir_call *call, struct weir_waker waker, 
 
 struct weir_outcome weir_call_outcome(const struct weir_call *call)
 {
+    WEIR_REQUIRE(call != NULL, "weir_call_outcome", "call is NULL");
     WEIR_REQUIRE(call->phase == PHASE_OVER, "weir_call_outcome", "the call is not over");
     return call->outcome;
 }
 
 const struct weir_attempt *weir_call_attempt(const struct weir_call *call)
 {
+    WEIR_REQUIRE(call != NULL, "weir_call_attempt", "call is NULL");
     return &call->attempt;
 }

@@ -37,10 +37,8 @@ static enum weir_error check_config(const struct weir_pipeline_config *config)
         return error_set(WEIR_E_INVALID, "%s.result_size is %u, expected 0..%d", type, config->result_size,
             WEIR_RESULT_MAX);
     }
-    if ((unsigned)config->timing > WEIR_TIMING_FAST) {
-        return error_set(
-            WEIR_E_INVALID, "%s.timing is %u, expected a weir_timing", type, (unsigned)config->timing);
-    }
+    enum weir_error error = error_timing(type, config->timing);
+    if (error != WEIR_E_NONE) return error;
     if (config->clock != NULL && (config->clock->now == NULL || config->clock->wait == NULL)) {
         return error_set(WEIR_E_INVALID, "%s.clock has now or wait NULL, expected both", type);
     }
@@ -131,7 +129,7 @@ enum weir_error weir_pipeline_create(const struct weir_pipeline_config *given,
     if (count != 0) WEIR_REQUIRE(order != NULL, "weir_pipeline_create", "order is NULL");
     struct weir_pipeline_config config;
     char name[WEIR_NAME_MAX + 1];
-    enum weir_error error = error_config(type, given, &config, sizeof config, sizeof config.size);
+    enum weir_error error = error_config(type, given, &config, sizeof config);
     if (error == WEIR_E_NONE) error = error_name(type, config.name, "pipeline", name);
     if (error == WEIR_E_NONE) error = check_config(&config);
     if (error == WEIR_E_NONE) error = check_order(order, count, &config);

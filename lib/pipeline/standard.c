@@ -18,6 +18,10 @@ static enum weir_error validate(struct weir_standard_config *c)
     error = error_range(type, "attempt_ns", &c->attempt_ns, half_ns, WEIR_US, c->deadline_ns);
     if (error == WEIR_E_NONE) error = error_range32(type, "attempts", &c->attempts, 3, 1, WEIR_ATTEMPTS_MAX);
     if (error == WEIR_E_NONE) error = error_range32(type, "concurrency", &c->concurrency, 64, 1, 1000000);
+    if (error == WEIR_E_NONE) error = error_timing(type, c->timing);
+    if (error == WEIR_E_NONE && c->result_size != 0) {
+        error = error_range32(type, "result_size", &c->result_size, 0, 1, WEIR_RESULT_MAX);
+    }
     if (error == WEIR_E_NONE && c->queue != 0) error = error_range32(type, "queue", &c->queue, 0, 1, 4095);
     return error;
 }
@@ -70,7 +74,7 @@ enum weir_error weir_pipeline_standard(
     struct weir_standard_config c;
     struct weir_policy *part[PARTS] = { NULL };
     char name[WEIR_NAME_MAX + 1];
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = error_name(type, c.name, "standard", name);
     if (error == WEIR_E_NONE) error = validate(&c);
     if (error != WEIR_E_NONE) return error;

@@ -294,6 +294,7 @@ COLD struct weir_verdict breaker_settle_slow(const struct breaker_config *config
     }
     if (outcome.view == VIEW_OVERLOADED) {
         uint64_t open_ns = time_min(outcome.retry_after_ns, config->overload_open_ns_max);
+        if (atomic_load_relaxed(&policy_head_of(state)->mode) == WEIR_MODE_FORCED_CLOSED) open_ns = 0;
         if (open_ns != 0) return trip(config, state, word, open_ns, asker, now_ns);
     }
     if (outcome.view == VIEW_NOTHING || outcome.view == VIEW_OVERLOADED) return verdict(WEIR_PASS);

@@ -198,10 +198,7 @@ static enum weir_error validate_times(struct weir_breaker_config *c)
     if (error == WEIR_E_NONE && c->overload_open_ns_max > 24 * hour) {
         error = error_range(type, "overload_open_ns_max", &c->overload_open_ns_max, 0, 1, 24 * hour);
     }
-    if (error == WEIR_E_NONE && (unsigned)c->timing > WEIR_TIMING_FAST) {
-        error =
-            error_set(WEIR_E_INVALID, "%s.timing is %u, expected a weir_timing", type, (unsigned)c->timing);
-    }
+    if (error == WEIR_E_NONE) error = error_timing(type, c->timing);
     return error;
 }
 
@@ -210,7 +207,7 @@ enum weir_error weir_breaker_create(const struct weir_breaker_config *given, str
     static uint64_t seeds = 1;
     WEIR_REQUIRE(breaker != NULL, "weir_breaker_create", "breaker is NULL");
     struct weir_breaker_config c;
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = validate_triggers(&c);
     if (error == WEIR_E_NONE) error = validate_times(&c);
     if (error != WEIR_E_NONE) return error;
@@ -236,7 +233,8 @@ enum weir_error weir_breaker_create(const struct weir_breaker_config *given, str
         .jitter_percent = c.jitter_percent,
         .probes = c.probes,
         .successes = c.successes,
-        .short_open = c.open_ns - c.open_ns / 100 * c.jitter_percent < c.window_ns / WINDOW_BUCKETS,
+        .short_open = c.overload_open_ns_max != 0 ||
+            c.open_ns - c.open_ns / 100 * c.jitter_percent < c.window_ns / WINDOW_BUCKETS,
         .timing = c.timing == WEIR_TIMING_AUTO ? WEIR_TIMING_COARSE : (uint32_t)c.timing,
     };
     size_t size = slow ? sizeof(struct breaker_state) : offsetof(struct breaker_state, slow);

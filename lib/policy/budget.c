@@ -11,7 +11,7 @@ enum weir_error weir_budget_create(const struct weir_budget_config *given, struc
     WEIR_REQUIRE(result != NULL, "weir_budget_create", "budget is NULL");
     struct weir_budget_config c;
     char name[WEIR_NAME_MAX + 1];
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = error_name(type, c.name, "budget", name);
     if (error == WEIR_E_NONE) error = error_range32(type, "percent", &c.percent, 20, 1, 100);
     if (error == WEIR_E_NONE) error = error_range32(type, "floor_per_s", &c.floor_per_s, 10, 1, 1000000);

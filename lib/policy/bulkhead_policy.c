@@ -186,7 +186,7 @@ enum weir_error weir_bulkhead_create(const struct weir_bulkhead_config *given, s
 {
     WEIR_REQUIRE(bulkhead != NULL, "weir_bulkhead_create", "bulkhead is NULL");
     struct weir_bulkhead_config c;
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = error_range32(type, "limit", &c.limit, 64, 1, LIMIT_MAX);
     if (error == WEIR_E_NONE && c.queue != 0)
         error = error_range32(type, "queue", &c.queue, 0, 1, WAITERS_MAX);

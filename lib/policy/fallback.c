@@ -138,6 +138,7 @@ static bool may_run_function(
     const struct fallback_config *config, void *opaque, const struct weir_call *call, uint64_t now_ns)
 {
     const struct fallback_state *state = opaque;
+    if ((call->pending & WEIR_ABANDONED_FALLBACK) != 0) return false; /* one function at a time */
     if (!config->has_function || now_ns >= call->attempt.deadline_ns) return false;
     if (now_ns >= atomic_load_relaxed(&state->rest_until)) return true;
     policy_count(opaque, call, RESTING);
@@ -248,7 +249,7 @@ enum weir_error weir_fallback_create(const struct weir_fallback_config *given, s
 {
     WEIR_REQUIRE(fallback != NULL, "weir_fallback_create", "fallback is NULL");
     struct weir_fallback_config c;
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = validate(&c);
     if (error != WEIR_E_NONE) return error;
     union {

@@ -104,7 +104,7 @@ enum weir_error weir_policy_create(const struct weir_policy_spec *given, struct 
 {
     WEIR_REQUIRE(policy != NULL, "weir_policy_create", "policy is NULL");
     struct weir_policy_spec spec;
-    enum weir_error error = error_config("weir_policy_spec", given, &spec, sizeof spec, sizeof spec.size);
+    enum weir_error error = error_config("weir_policy_spec", given, &spec, sizeof spec);
     if (error != WEIR_E_NONE) return error;
     if (spec.ops == NULL || spec.ops->size != sizeof *spec.ops || spec.ops->kind == NULL) {
         return error_set(WEIR_E_INVALID, "weir_policy_spec.ops is NULL, without a kind or of another size");

@@ -29,8 +29,8 @@ enum outcome_retry outcome_retry(
     case WEIR_EXPIRED:
         if (!outcome_from_inside(outcome, position)) return RETRY_UNWANTED;
         break;
-    case WEIR_OVERLOADED:
-    case WEIR_REJECTED: return RETRY_YES; /* the callee declined, or was never asked */
+    case WEIR_OVERLOADED: return RETRY_YES; /* the callee declined */
+    case WEIR_REJECTED: return outcome_from_inside(outcome, position) ? RETRY_YES : RETRY_UNWANTED;
     case WEIR_OK:
     case WEIR_CANCELED:
     case WEIR_IGNORED:

@@ -89,7 +89,7 @@ enum weir_error weir_rate_create(const struct weir_rate_config *given, struct we
 {
     WEIR_REQUIRE(rate != NULL, "weir_rate_create", "rate is NULL");
     struct weir_rate_config c;
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = validate(&c);
     if (error != WEIR_E_NONE) return error;
     struct rate_config record = {

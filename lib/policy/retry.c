@@ -178,7 +178,7 @@ enum weir_error weir_retry_create(const struct weir_retry_config *given, struct 
 {
     WEIR_REQUIRE(retry != NULL, "weir_retry_create", "retry is NULL");
     struct weir_retry_config c;
-    enum weir_error error = error_config(type, given, &c, sizeof c, sizeof c.size);
+    enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = validate(&c);
     if (error != WEIR_E_NONE) return error;
     if (c.budget != NULL) budget_acquire(c.budget);

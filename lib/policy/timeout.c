@@ -6,10 +6,8 @@
 #include "policy/timeout.h"
 
 #include "base/arithmetic.h"
+#include "policy/duration.h"
 #include "policy/handle.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 
 enum { EXPIRED = POLICY_COUNTERS, LATE };
 
@@ -65,7 +63,7 @@ enum weir_error weir_timeout_create(const struct weir_timeout_config *given, str
     static const char type[] = "weir_timeout_config";
     WEIR_REQUIRE(timeout != NULL, "weir_timeout_create", "timeout is NULL");
     struct weir_timeout_config config;
-    enum weir_error error = error_config(type, given, &config, sizeof config, sizeof config.size);
+    enum weir_error error = error_config(type, given, &config, sizeof config);
     if (error == WEIR_E_NONE) {
         error = error_range(type, "timeout_ns", &config.timeout_ns, WEIR_S, WEIR_US, 86400 * WEIR_S);
     }

@@ -84,6 +84,7 @@ uint64_t weir_pipeline_now(const struct weir_pipeline *pipeline)
 
 long weir_attempt_left_ms(const struct weir_attempt *attempt)
 {
+    WEIR_REQUIRE(attempt != NULL, "weir_attempt_left_ms", "attempt is NULL");
     const struct weir_call *call = (const struct weir_call *)attempt;
     if (attempt->deadline_ns == WEIR_NEVER) return INT32_MAX;
     uint64_t left_ns = time_since(attempt->deadline_ns, clock_waiting(call->pipeline));
@@ -239,6 +240,7 @@ struct weir_outcome weir_run(const struct weir_pipeline *pipeline, const struct 
     weir_operation *operation, void *argument)
 {
     WEIR_REQUIRE(pipeline != NULL, "weir_run", "pipeline is NULL");
+    WEIR_REQUIRE(operation != NULL, "weir_run", "operation is NULL");
     uint64_t now_ns = clock_in(pipeline);
     if (unlikely(pipeline->linked)) return run_linked(pipeline, options, operation, argument, now_ns, false);
     struct weir_call call;
@@ -249,6 +251,7 @@ struct weir_outcome weir_run_at(const struct weir_pipeline *pipeline, const stru
     weir_operation *operation, void *argument, uint64_t now_ns)
 {
     WEIR_REQUIRE(pipeline != NULL, "weir_run_at", "pipeline is NULL");
+    WEIR_REQUIRE(operation != NULL, "weir_run_at", "operation is NULL");
     if (unlikely(pipeline->linked)) return run_linked(pipeline, options, operation, argument, now_ns, true);
     struct weir_call call;
     return run_call(&call, pipeline, options, operation, argument, now_ns, true);
