@@ -257,7 +257,8 @@ static bool add(const struct breaker_config *config, struct breaker_state *state
         atomic_add_relaxed(&state->streak, UINT64_C(1));
         return true;
     }
-    return (atomic_and_release(&state->streak, BREAKER_FILLING) & BREAKER_FILLING) != 0 || outcome.slow;
+    atomic_store_relaxed(&state->streak, 0);
+    return atomic_load_relaxed(&state->filling) != 0 || outcome.slow;
 }
 
 static struct weir_verdict settle_counted(const struct breaker_config *config, struct breaker_state *state,
@@ -270,11 +271,8 @@ static struct weir_verdict settle_counted(const struct breaker_config *config, s
     if (!find_until(config, state, word, now_ns, &since_ns)) return verdict(WEIR_PASS);
     switch (breaker_judge(config, state, since_ns, now_ns)) {
     case JUDGED_ILL: return trip(config, state, word, 0, asker, now_ns);
-    case JUDGED_FILLING: atomic_or_acq_rel(&state->streak, BREAKER_FILLING); break;
-    case JUDGED_WELL:
-        if ((atomic_load_relaxed(&state->streak) & BREAKER_FILLING) != 0)
-            atomic_and_release(&state->streak, ~BREAKER_FILLING);
-        break;
+    case JUDGED_FILLING: atomic_store_relaxed(&state->filling, 1); break;
+    case JUDGED_WELL: atomic_store_relaxed(&state->filling, 0); break;
     }
     return verdict(WEIR_PASS);
 }

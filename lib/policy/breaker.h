@@ -47,15 +47,13 @@ struct breaker_config {
 
 struct breaker_state {
     uint64_t word, until;
-    uint64_t streak;     /* consecutive failures, and BREAKER_FILLING */
+    uint64_t streak;     /* consecutive failures */
+    uint64_t filling;    /* successes are judged too, until the window holds calls_min calls */
     uint64_t changed_ns; /* when the word last changed its state; 0: not seen yet */
     uint64_t spent_ns[4];
     struct window outcomes;
     struct window slow; /* only there if slow_ns is set */
 };
-
-/* In the streak: successes are judged too, until the window holds calls_min calls. */
-#define BREAKER_FILLING (UINT64_C(1) << 63)
 
 /* Counters. */
 enum {

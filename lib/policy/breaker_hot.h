@@ -34,7 +34,8 @@ static ALWAYS_INLINE bool breaker_count_good(const struct breaker_config *config
     uint64_t word = atomic_load_acquire(&state->word);
     if (unlikely(word_generation(word) != slot->word[0])) return false;
     if (unlikely(word_state(word) != CLOSED)) return false;
-    if (unlikely(atomic_load_relaxed(&state->streak) != 0)) return false;
+    uint64_t watched = atomic_load_relaxed(&state->streak) | atomic_load_relaxed(&state->filling);
+    if (unlikely(watched != 0)) return false;
     window_add(&state->outcomes, line, solo, window_epoch(config->bucket, now_ns), WINDOW_GOOD);
     return true;
 }

@@ -47,7 +47,7 @@ enum judgement breaker_judge(const struct breaker_config *config, const struct b
     if (sum.good + sum.bad >= config->calls_min) {
         return rates_are_ill(config, state, sum, since_ns, now_ns) ? JUDGED_ILL : JUDGED_WELL;
     }
-    uint64_t streak = atomic_load_relaxed(&state->streak) & ~BREAKER_FILLING;
+    uint64_t streak = atomic_load_relaxed(&state->streak);
     if (config->consecutive != 0 && streak >= config->consecutive) return JUDGED_ILL;
     if (sum.bad != 0 || config->slow_ns != WEIR_NEVER) return JUDGED_FILLING;
     return JUDGED_WELL;

@@ -181,7 +181,7 @@ static const struct entry bad[] = {
     BAD(standard, concurrency, 1000001, "1..1000000"),
     BAD(standard, queue, 4096, "1..4095"),
     BAD(standard, timing, 5, "weir_timing"),
-    BAD(standard, result_size, WEIR_RESULT_MAX + 1, "0..4096"),
+    BAD(standard, result_size, WEIR_RESULT_MAX + 1, "..4096"),
     BAD(controller, percent, 101, "1..100"),
     BAD(controller, window_ns, 16 * WEIR_MS - 1, "16000000..3600000000000"),
     BAD(controller, calls_min, (1u << 20) + 1, "1..1048576"),

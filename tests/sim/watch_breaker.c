@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-enum { WORD, GOOD, BAD, STREAK, UNTIL }; /* of visit.before */
+enum { WORD, GOOD, BAD, STREAK, FILLING, UNTIL }; /* of visit.before */
 
 #define ROUNDED_NS (UINT64_C(1) << UNTIL_UNIT_BITS)
 
@@ -16,6 +16,7 @@ void breaker_before(struct visit *visit)
     visit->before[GOOD] = total.good;
     visit->before[BAD] = total.bad;
     visit->before[STREAK] = state->streak;
+    visit->before[FILLING] = state->filling;
     visit->before[UNTIL] = state->until;
 }
 
@@ -225,7 +226,7 @@ static void tripped(struct visit *visit, enum view view)
     MUST(weir_policy_mode(visit->watch->policy) != WEIR_MODE_FORCED_CLOSED,
         "breaker: tripped, though forced closed");
     bool filling =
-        (visit->before[STREAK] & BREAKER_FILLING) != 0; /* then a success may be the call that was missing */
+        visit->before[FILLING] != 0; /* then a success may be the call that was missing */
     MUST(view != NOTHING && (view != SUCCESS || filling), "breaker: tripped by a success");
     uint64_t counted = visit->before[GOOD] + visit->before[BAD] + 1;
     bool streak = config->consecutive != WEIR_OFF32 && own->streak + (view == FAILURE) >= config->consecutive;
@@ -259,7 +260,7 @@ static void settled_counting(struct visit *visit, uint64_t word, enum view view)
         "breaker: an outcome was counted wrongly");
     if (open) return;
     own->streak = failed ? own->streak + 1 : 0;
-    uint64_t streak = state->streak & ~BREAKER_FILLING;
+    uint64_t streak = state->streak;
     MUST(streak == own->streak, "breaker: a streak of %" PRIu64 ", it is %" PRIu32, streak, own->streak);
 }
 
