@@ -225,8 +225,7 @@ static void tripped(struct visit *visit, enum view view)
     bool ramp = word_state(visit->before[WORD]) == RAMP;
     MUST(weir_policy_mode(visit->watch->policy) != WEIR_MODE_FORCED_CLOSED,
         "breaker: tripped, though forced closed");
-    bool filling =
-        visit->before[FILLING] != 0; /* then a success may be the call that was missing */
+    bool filling = visit->before[FILLING] != 0; /* then a success may be the call that was missing */
     MUST(view != NOTHING && (view != SUCCESS || filling), "breaker: tripped by a success");
     uint64_t counted = visit->before[GOOD] + visit->before[BAD] + 1;
     bool streak = config->consecutive != WEIR_OFF32 && own->streak + (view == FAILURE) >= config->consecutive;
