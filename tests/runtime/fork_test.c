@@ -24,8 +24,9 @@ static bool in_child(bool (*work)(void *argument), void *argument)
 static struct weir_policy *bulkhead_of(uint32_t limit, uint32_t queue)
 {
     struct weir_policy *bulkhead = NULL;
-    CHECK_EQ(weir_bulkhead_create(
-                 WEIR_CONFIG(weir_bulkhead_config, .limit = limit, .queue = queue), &bulkhead), WEIR_E_NONE);
+    CHECK_EQ(
+        weir_bulkhead_create(WEIR_CONFIG(weir_bulkhead_config, .limit = limit, .queue = queue), &bulkhead),
+        WEIR_E_NONE);
     return bulkhead;
 }
 
@@ -112,22 +113,25 @@ static bool probe_in_child(void *breaker)
     uint64_t now_ns = OPENED + 100 * WEIR_S;
     if (weir_breaker_acquire_at(breaker, &probe, now_ns).status != WEIR_OK) return false;
     if (weir_breaker_stats(breaker, now_ns).probes_out != 1) return false;
-    weir_breaker_release_at(breaker, &probe, (struct weir_outcome){ .status = WEIR_IGNORED }, now_ns);
+    weir_breaker_release_at(breaker, &probe, (struct weir_outcome) { .status = WEIR_IGNORED }, now_ns);
     return weir_breaker_stats(breaker, now_ns).probes_out == 0;
 }
 
 TEST(fork, a_probe_of_the_parent_is_not_out_in_the_child)
 {
     struct weir_policy *breaker;
-    CHECK_EQ(weir_breaker_create(WEIR_CONFIG(weir_breaker_config, .probes = 1, .consecutive = 1,
-                 .probe_ns = 3600 * WEIR_S), &breaker), WEIR_E_NONE);
+    CHECK_EQ(weir_breaker_create(
+                 WEIR_CONFIG(weir_breaker_config, .probes = 1, .consecutive = 1, .probe_ns = 3600 * WEIR_S),
+                 &breaker),
+        WEIR_E_NONE);
     CHECK_EQ(weir_breaker_acquire_at(breaker, &parents, OPENED).status, WEIR_OK);
-    weir_breaker_release_at(breaker, &parents, (struct weir_outcome){ .status = WEIR_FAILED }, OPENED);
+    weir_breaker_release_at(breaker, &parents, (struct weir_outcome) { .status = WEIR_FAILED }, OPENED);
     CHECK(in_child(probe_in_child, breaker)); /* the child's own is the first probe */
     CHECK_EQ(weir_breaker_acquire_at(breaker, &parents, OPENED + 90 * WEIR_S).status, WEIR_OK);
     CHECK(in_child(probe_in_child, breaker)); /* the parent's is out */
     CHECK_EQ(weir_breaker_stats(breaker, OPENED + 90 * WEIR_S).probes_out, 1);
-    weir_breaker_release_at(breaker, &parents, (struct weir_outcome){ .status = WEIR_OK }, OPENED + 90 * WEIR_S);
+    weir_breaker_release_at(
+        breaker, &parents, (struct weir_outcome) { .status = WEIR_OK }, OPENED + 90 * WEIR_S);
     CHECK_EQ(weir_breaker_stats(breaker, OPENED + 90 * WEIR_S).closed, 1);
     weir_policy_release(breaker);
 }
@@ -232,7 +236,7 @@ static bool destroy_after_a_call(void *pipeline)
 {
     struct weir_call own;
     if (weir_call_begin(&own, pipeline, NULL, OPENED).action != WEIR_RUN) return false;
-    if (weir_call_settle(&own, 1, (struct weir_outcome){ 0 }, OPENED).action != WEIR_DONE) return false;
+    if (weir_call_settle(&own, 1, (struct weir_outcome) { 0 }, OPENED).action != WEIR_DONE) return false;
     weir_pipeline_destroy(pipeline);
     return true;
 }
@@ -243,7 +247,7 @@ TEST(fork, a_pipeline_without_policies_can_be_destroyed_too)
     struct weir_call call;
     CHECK_EQ(weir_call_begin(&call, pipeline, NULL, OPENED).action, WEIR_RUN);
     CHECK(in_child(destroy_after_a_call, pipeline));
-    CHECK_EQ(weir_call_settle(&call, 1, (struct weir_outcome){ 0 }, OPENED).action, WEIR_DONE);
+    CHECK_EQ(weir_call_settle(&call, 1, (struct weir_outcome) { 0 }, OPENED).action, WEIR_DONE);
     weir_pipeline_destroy(pipeline);
 }
 
@@ -253,7 +257,7 @@ static struct weir_outcome forks(void *argument, const struct weir_attempt *atte
 {
     (void)attempt;
     *(pid_t *)argument = fork();
-    return (struct weir_outcome){ .status = WEIR_OK };
+    return (struct weir_outcome) { .status = WEIR_OK };
 }
 
 TEST(fork, an_operation_that_forks_returns_twice)
