@@ -45,9 +45,10 @@ struct weir_slot {
 struct weir_attempt {
     uint64_t deadline_ns;               /* the instant by which it must have answered; WEIR_NEVER: none */
     const struct weir_context *context; /* may be NULL */
-    void *value;         /* where it writes its result (pipeline's result_size bytes), or NULL */
-    uint32_t number;     /* from 1 */
-    uint32_t generation; /* private */
+    void *value; /* where it writes its result (pipeline's result_size bytes), or NULL */
+    const struct weir_pipeline *pipeline; /* private, borrowed: whose clock tells what is left */
+    uint32_t number;                      /* from 1 */
+    uint32_t generation;                  /* private */
 };
 
 /* Options of one call; every field may be left 0. Copied. */

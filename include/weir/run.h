@@ -28,7 +28,7 @@ WEIR_API struct weir_outcome weir_run_at(const struct weir_pipeline *pipeline,
     const struct weir_call_options *options, weir_operation *operation, void *argument, uint64_t now_ns);
 
 /* Milliseconds left until attempt->deadline_ns, rounded up: 1..INT32_MAX, never 0 or negative, so that no
- * library takes it for "no timeout". Reads the pipeline's clock. */
+ * library takes it for "no timeout". Reads the pipeline's clock; a copy of the attempt will do. */
 WEIR_API long weir_attempt_left_ms(const struct weir_attempt *attempt);
 
 #ifdef __cplusplus

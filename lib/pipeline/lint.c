@@ -71,7 +71,7 @@ static void retry_cannot_fit(struct lint *lint, uint32_t retry)
     if (attempt_ns == WEIR_NEVER) attempt_ns = 0; /* nothing inside it cuts an attempt off */
     if (time_add(attempt_ns, backoff_ns) < left_ns) return;
     findings_add(&lint->findings, WEIR_FINDING_RETRY_CANNOT_FIT, retry,
-        "%s: an attempt of %s and a back-off of %s fill %s (%s); no retry follows: shorten them",
+        "%s: an attempt with its waits (%s) and a back-off (%s) fill %s (%s); no retry follows: shorten them",
         name_at(lint, retry).text, duration_text(attempt_ns).text, duration_text(backoff_ns).text,
         left_by(lint, retry).text, duration_text(left_ns).text);
 }

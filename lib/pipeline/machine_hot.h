@@ -56,6 +56,8 @@ static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct
     machine_set_bits(call, shard, solo);
     call->pipeline = pipeline;
     call->began_ns = now_ns;
+    call->attempt.pipeline =
+        pipeline; /* there too, so that a copy of the attempt is good for a function of its own */
     call->attempt.number = 1;
     call->attempt.generation = process_generation();
     call->attempt.value = NULL;

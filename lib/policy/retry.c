@@ -121,15 +121,16 @@ static struct weir_verdict settle(const void *config, void *state, struct weir_s
 
 static void describe(const void *opaque, const void *state, uint64_t now_ns, char *buffer, size_t size)
 {
-    static const char *const backoffs[] = { "full jitter", "constant", "exponential", "decorrelated jitter" };
+    static const char *const backoffs[] = { "full jitter on a base", "a constant back-off",
+        "exponential from a base", "decorrelated jitter on a base" };
     (void)state;
     (void)now_ns;
     const struct retry_config *config = opaque;
     char last[48] = "";
     if (config->backoff != WEIR_BACKOFF_CONSTANT) {
-        snprintf(last, sizeof last, " to %s", duration_text(config->max_ns).text);
+        snprintf(last, sizeof last, ", at most %s", duration_text(config->max_ns).text);
     }
-    snprintf(buffer, size, "%" PRIu32 " attempts, %s %s%s, only calls marked idempotent or not sent",
+    snprintf(buffer, size, "%" PRIu32 " attempts, %s of %s%s, only calls marked idempotent or not sent",
         config->attempts, backoffs[config->backoff], duration_text(config->base_ns).text, last);
 }
 

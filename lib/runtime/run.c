@@ -82,12 +82,17 @@ uint64_t weir_pipeline_now(const struct weir_pipeline *pipeline)
     return clock_in(pipeline);
 }
 
+/* By the clock that the deadline was made with; a coarse one lags, so there the precise one is nearer. */
+static uint64_t clock_left(const struct weir_pipeline *pipeline)
+{
+    return pipeline->timing == WEIR_TIMING_COARSE ? os_now_precise() : clock_in(pipeline);
+}
+
 long weir_attempt_left_ms(const struct weir_attempt *attempt)
 {
     WEIR_REQUIRE(attempt != NULL, "weir_attempt_left_ms", "attempt is NULL");
-    const struct weir_call *call = (const struct weir_call *)attempt;
     if (attempt->deadline_ns == WEIR_NEVER) return INT32_MAX;
-    uint64_t left_ns = time_since(attempt->deadline_ns, clock_waiting(call->pipeline));
+    uint64_t left_ns = time_since(attempt->deadline_ns, clock_left(attempt->pipeline));
     uint64_t left_ms = left_ns / WEIR_MS + (left_ns % WEIR_MS != 0);
     return left_ms == 0 ? 1 : left_ms > INT32_MAX ? INT32_MAX : (long)left_ms;
 }

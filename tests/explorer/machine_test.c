@@ -167,7 +167,7 @@ static void create_empty(void)
     explore_region(bulkhead->counters, sizeof *bulkhead->counters, "counters");
     explore_region(pipeline->line, LINES * sizeof *pipeline->line, "line");
     explore_region(pipeline->cold, LINES * sizeof *pipeline->cold, "cold");
-    explore_region(source, sizeof *source + sizeof(uint64_t), "source");
+    explore_region(source, sizeof *source, "source");
     explore_region(&w, sizeof w, "world");
 }
 

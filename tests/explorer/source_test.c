@@ -118,8 +118,8 @@ static void create(void)
     for (uint32_t i = 0; i < EXPLORE_THREADS_MAX; i++) {
         weir_context_detached(&w.context[i], WEIR_NEVER, inner);
     }
-    explore_region(inner, sizeof *inner + sizeof(uint64_t), "inner");
-    explore_region(outer, sizeof *outer + sizeof(uint64_t), "outer");
+    explore_region(inner, sizeof *inner, "inner");
+    explore_region(outer, sizeof *outer, "outer");
     explore_region(&w, sizeof w, "world");
 }
 

@@ -159,7 +159,8 @@ TEST(lint, retry_cannot_fit)
     ORDER_ADD(timeout, .timeout_ns = 900 * WEIR_MS);
     has_one(0, WEIR_FINDING_RETRY_CANNOT_FIT, 1);
     CHECK_STR(last_text,
-        "retry \"r\": an attempt of 900 ms and a back-off of 100 ms fill timeout \"call\" (1 s); no "
+        "retry \"r\": an attempt with its waits (900 ms) and a back-off (100 ms) fill timeout \"call\" (1 "
+        "s); no "
         "retry follows: shorten them");
     ORDER_ADD(timeout, .timeout_ns = WEIR_S);
     ORDER_ADD(retry, .backoff = WEIR_BACKOFF_CONSTANT, .base_ns = 100 * WEIR_MS - 1);

@@ -322,7 +322,9 @@ static struct weir_test_trace random_run(uint64_t seed)
             .duration_max_ns = 40 * WEIR_MS });
     scene.callee.trace = &scene.trace;
     CHECK_EQ(weir_retry_create(NULL, &order[0]), 0);
-    CHECK_EQ(weir_breaker_create(WEIR_CONFIG(weir_breaker_config, .seed = seed), &order[1]), 0);
+    CHECK_EQ(weir_breaker_create(
+                 WEIR_CONFIG(weir_breaker_config, .seed = seed, .consecutive = WEIR_OFF32), &order[1]),
+        0);
     CHECK_EQ(weir_timeout_create(WEIR_CONFIG(weir_timeout_config, .timeout_ns = 30 * WEIR_MS), &order[2]), 0);
     compose(&scene, order, 3);
     for (int i = 0; i < 2000; i++) {

@@ -132,6 +132,8 @@ bool report_verdict(const struct phase_figures figures[PHASES])
 {
     bool good = true;
     for (enum phase phase = ERRORS; phase < PHASES; phase++) good = judge(phase, &figures[phase]) && good;
-    if (good) printf("\nGuarded is no worse than bare wherever it hurts, and recovered by itself.\n");
+    if (good)
+        printf("\nGuarded passed the rules of every phase that hurts (tools/demo/report.c), and recovered by "
+               "itself.\n");
     return good;
 }
