@@ -5,7 +5,7 @@
  *   signals   it must not be called from a signal handler;
  *   fork      a child may go on using what it inherited; it owns nothing that it did not take itself
  *             (permits, probes and waits of the parent's calls stay the parent's);
- *   errno     is neither read nor changed;
+ *   errno     is not read, and not changed but by a create that finds no memory;
  *   memory    only functions named create allocate; "borrowed" means that weir keeps the pointer and
  *             you keep the memory, "copied" that you may free it on return, "yours to destroy" that
  *             you must hand it to the function named.

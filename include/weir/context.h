@@ -63,7 +63,7 @@ WEIR_API void weir_source_release(struct weir_source *source);
  * number, not 0. The first reason wins; false: it was canceled before. Idempotent. */
 WEIR_API bool weir_source_cancel(struct weir_source *source, int32_t reason);
 
-/* Makes it as new for further contexts; those made before stay canceled. */
+/* Makes it as new for further contexts; those made before are canceled from now on, with reason -1. */
 WEIR_API void weir_source_reset(struct weir_source *source);
 
 /* A waker posts: it tells whoever drives a call that there is something to look at. It is called from

@@ -11,7 +11,7 @@ extern "C" {
 
 struct weir_histogram;
 
-/* Yours to destroy. About 5 KB for each of 17 shards. NOMEM. */
+/* Yours to destroy. About 9 KB for each of 17 shards. NOMEM. */
 WEIR_API WEIR_MUST_USE enum weir_error weir_histogram_create(struct weir_histogram **histogram);
 WEIR_API void weir_histogram_destroy(struct weir_histogram *histogram);
 

@@ -15,8 +15,8 @@ extern "C" {
 
 struct weir_policy;
 
-/* Drop your reference once the pipelines have theirs. NULL is nothing. Dropping the last one while a
- * permit is out or a call waits aborts. */
+/* Drop your reference once the pipelines have theirs. NULL is nothing. Dropping the last one while a bulkhead's
+ * permit is out or a call waits aborts; other permits must have been released before. */
 WEIR_API struct weir_policy *weir_policy_acquire(struct weir_policy *policy);
 WEIR_API void weir_policy_release(struct weir_policy *policy);
 
@@ -27,7 +27,7 @@ WEIR_API const char *weir_policy_kind(const struct weir_policy *policy); /* "bre
  * two threads hammer it; the sharded form scales. weir_pipeline_explain() names the form and its bound. */
 enum weir_form { WEIR_FORM_AUTO = 0, WEIR_FORM_SINGLE, WEIR_FORM_SHARDED };
 
-/* An operator's hand. Takes effect for calls that begin after it. */
+/* An operator's hand. Takes effect for calls that begin after it, and for those that still wait. */
 enum weir_mode {
     WEIR_MODE_ON = 0,
     WEIR_MODE_SHADOW,        /* decides and counts, refuses nothing: "would have rejected" is counted */

@@ -5,7 +5,8 @@
  * deadline, nor when less would remain than a call of this pipeline typically takes. Every retry that was
  * not made has a counted reason. Delays: CONSTANT base; EXPONENTIAL base * 2^n; FULL random in
  * [0, base * 2^n] and DECORRELATED random in [base, 3 * last] (both from the AWS architecture blog,
- * "Exponential Backoff And Jitter"); all capped at max. A callee's retry-after is honoured if longer. */
+ * "Exponential Backoff And Jitter"); all capped at max. A callee's retry-after is honoured if longer, up to a
+ * day; beyond that the call ends (no_time). */
 #ifndef WEIR_RETRY_H
 #define WEIR_RETRY_H
 

@@ -12,7 +12,8 @@ extern "C" {
 /* Runs operation(argument, attempt) through the pipeline, zero or more times, on this thread; sleeps while
  * it queues or backs off, woken at once by a cancel. options may be NULL. The operation must honour
  * attempt->deadline_ns, and may call weir_run() again: a nested call is never queued at a bulkhead that this
- * thread already holds (REJECTED, reason NESTED). longjmp out of it loses the permits.
+ * thread already holds (REJECTED, reason NESTED). An operation must return: to leave it by
+ * longjmp() or pthread_exit() is undefined.
  *
  *     static struct weir_outcome charge(void *card, const struct weir_attempt *attempt) {
  *         return weir_from_errno(bank_charge(card, weir_attempt_left_ms(attempt)));

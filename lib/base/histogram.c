@@ -36,7 +36,7 @@ void weir_histogram_merge(struct weir_histogram *target, const struct weir_histo
 {
     for (uint32_t cell = 0; cell < HISTOGRAM_CELLS; cell++) {
         uint64_t count = cell_count(source, cell);
-        if (count != 0) atomic_add_relaxed(&target->line[SHARDS].cell[cell], (uint32_t)count);
+        if (count != 0) atomic_add_relaxed(&target->line[SHARDS].cell[cell], count);
     }
 }
 

@@ -15,7 +15,7 @@
 
 struct weir_histogram {
     struct {
-        uint32_t cell[HISTOGRAM_CELLS];
+        uint64_t cell[HISTOGRAM_CELLS];
     } CACHE_ALIGNED line[LINES];
 };
 
@@ -30,7 +30,7 @@ static inline uint32_t histogram_cell(uint64_t value)
 static inline void histogram_record(
     struct weir_histogram *histogram, uint32_t line, bool solo, uint64_t value)
 {
-    uint32_t *cell = &histogram->line[line].cell[histogram_cell(value)];
+    uint64_t *cell = &histogram->line[line].cell[histogram_cell(value)];
     if (likely(solo)) atomic_store_relaxed(cell, atomic_load_relaxed(cell) + 1);
     else atomic_add_relaxed(cell, 1);
 }

@@ -53,15 +53,17 @@ COLD uint32_t thread_assign_shard(void)
  * thread, so whoever started others has been here before them, or they wait for it here. */
 COLD uint32_t process_renew(void)
 {
-    static const uint32_t renewing = UINT32_MAX;
     uint32_t seen = 0;
-    if (!atomic_cas_acq_rel(weir_process_word, &seen, renewing)) {
-        while ((seen = atomic_load_acquire(weir_process_word)) == renewing) ck_pr_stall();
+    if (weir_thread.renewing != 0) return PROCESS_RENEWING;
+    if (!atomic_cas_acq_rel(weir_process_word, &seen, PROCESS_RENEWING)) {
+        while ((seen = atomic_load_acquire(weir_process_word)) == PROCESS_RENEWING) ck_pr_stall();
         return seen;
     }
     uint32_t shard = weir_thread.shard;
     atomic_store_relaxed(&shards_taken, shard == 0 || shard > SHARDS ? 0 : UINT32_C(1) << (shard - 1));
+    weir_thread.renewing = 1;
     if (weir_process_forked != NULL) weir_process_forked();
+    weir_thread.renewing = 0;
     last_generation++;
     atomic_store_release(weir_process_word, last_generation);
     return last_generation;

@@ -24,6 +24,7 @@
 struct weir_thread {
     uint32_t shard; /* id + 1; 0: none yet */
     const struct weir_context *context;
+    uint32_t renewing;      /* it runs the hooks after a fork: they see no generation */
     struct weir_call *call; /* innermost call of weir_run() on this thread that others may nest in */
 };
 extern __thread struct weir_thread weir_thread __attribute__((tls_model("initial-exec")));
@@ -54,13 +55,21 @@ static inline uint64_t line_add(uint64_t *word, uint64_t n, bool solo)
     return before;
 }
 
+/* The same as a release: whoever has seen the sum (with acquire) may take for granted what came before it. */
+static inline void line_add_release(uint64_t *word, uint64_t n, bool solo)
+{
+    if (likely(solo)) atomic_store_release(word, atomic_load_relaxed(word) + n);
+    else atomic_add_seq_cst(word, n);
+}
+
 extern uint32_t *weir_process_word; /* points into the wiped page, if the system gave one */
+#define PROCESS_RENEWING UINT32_MAX
 uint32_t process_renew(void);
 
 static inline uint32_t process_generation(void)
 {
     uint32_t generation = atomic_load_relaxed(weir_process_word);
-    if (unlikely(generation == 0)) generation = process_renew();
+    if (unlikely(generation + 1 <= 1)) generation = process_renew(); /* 0, or PROCESS_RENEWING */
     return generation;
 }
 

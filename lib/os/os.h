@@ -1,4 +1,4 @@
-/* The platform: clocks, parking, a barrier on every thread, entropy.
+/* The platform: clocks, parking, a barrier on every thread.
  * Linux; nothing outside this folder asks the system for these. */
 #ifndef WEIR_LIB_OS_H
 #define WEIR_LIB_OS_H
@@ -52,7 +52,5 @@ void os_sleep_until(uint64_t until_ns);
 /* Makes every other thread's stores before a point of its own visible, as if each had a full barrier: the
  * slow half of "store, then load" pairs whose fast half is plain. False: the kernel has none. */
 bool os_barrier_everywhere(void);
-
-uint64_t os_entropy(void);
 
 #endif

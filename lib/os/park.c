@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
-#include <string.h>
-#include <sys/auxv.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -49,18 +46,4 @@ bool os_barrier_everywhere(void)
     }
     errno = error;
     return done;
-}
-
-/* Never blocks: where the kernel has no entropy yet, the process's own random bytes have to do. */
-uint64_t os_entropy(void)
-{
-    int error = errno;
-    uint64_t bits = 0;
-    if (getrandom(&bits, sizeof bits, GRND_NONBLOCK) != (ssize_t)sizeof bits) {
-        const void *random = (const void *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-        if (random != NULL) memcpy(&bits, random, sizeof bits);
-        bits ^= os_now_precise() * UINT64_C(0x9e3779b97f4a7c15);
-    }
-    errno = error;
-    return bits;
 }

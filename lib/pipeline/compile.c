@@ -47,7 +47,7 @@ void pipeline_compile(struct weir_pipeline *pipeline)
     pipeline->cap_ns = WEIR_NEVER;
     struct admit_entry *admit = pipeline->admit;
     struct settle_entry *settle = pipeline->settle;
-    pipeline->linked = pipeline->result_size != 0;
+    pipeline->linked = pipeline->result_size != 0 || pipeline->events != NULL;
     if (pipeline->folded) fold(pipeline);
     for (uint32_t i = 0; i < pipeline->count; i++) {
         struct weir_policy *policy = pipeline->policy[i];

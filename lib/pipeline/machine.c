@@ -197,8 +197,9 @@ static struct weir_step settle_abandoned(
         return weir_call_wake(call, now_ns);
     }
     if (call->phase != PHASE_OVER) return machine_step(call, WEIR_WAIT, call->attempt.deadline_ns);
-    if (call->pending == 0) pipeline_count(call->pipeline, call, PIPELINE_EMPTIED);
-    return machine_step(call, WEIR_DONE, WEIR_NEVER);
+    struct weir_step step = machine_step(call, WEIR_DONE, WEIR_NEVER);
+    if (call->pending == 0) pipeline_count_last(call->pipeline, call->shard, PIPELINE_EMPTIED);
+    return step;
 }
 
 static struct weir_step settle_foreign(struct weir_call *call)

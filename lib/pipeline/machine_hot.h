@@ -120,7 +120,7 @@ static ALWAYS_INLINE bool machine_try_settle(struct weir_call *call, const struc
         }
     }
     struct pipeline_line *line = &pipeline->line[shard];
-    uint64_t ok = line_add(&line->ok, 1, solo);
+    uint64_t ok = atomic_load_relaxed(&line->ok);
     if (unlikely(ok % BUDGET_BATCH == BUDGET_BATCH - 1) && pipeline->budgeted) {
         machine_deposit(pipeline, BUDGET_BATCH, now_ns);
     }
@@ -131,6 +131,7 @@ static ALWAYS_INLINE bool machine_try_settle(struct weir_call *call, const struc
         __builtin_memcpy(call->value, call->attempt.value, pipeline->result_size);
     }
     call->phase = PHASE_OVER;
+    line_add_release(&line->ok, 1, solo); /* last: from here on the pipeline may be destroyed */
     return true;
 }
 

@@ -52,6 +52,8 @@ enum {
     PIPELINE_RETURNED, /* abandoned ones that ended at last */
     PIPELINE_LEFT,     /* calls over while something still runs */
     PIPELINE_EMPTIED,  /* of these, those where nothing runs any more */
+    PIPELINE_TELLING,  /* threads of weir_run() that will deliver events after their call */
+    PIPELINE_TOLD,     /* and have */
     PIPELINE_FOREIGN,
     PIPELINE_ORPHANED, /* calls of the process that this one was forked from */
     PIPELINE_COUNTERS,
@@ -106,6 +108,12 @@ static inline void pipeline_count(
     const struct weir_pipeline *pipeline, const struct weir_call *call, uint32_t which)
 {
     line_add(&pipeline->cold[call->shard].counter[which], 1, call->solo);
+}
+
+/* The last touch of a pipeline that may be destroyed next. */
+static inline void pipeline_count_last(const struct weir_pipeline *pipeline, uint32_t line, uint32_t which)
+{
+    line_add_release(&pipeline->cold[line].counter[which], 1, line < SHARDS);
 }
 
 #endif

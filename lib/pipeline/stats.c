@@ -9,7 +9,7 @@ static uint64_t cold_sum(const struct weir_pipeline *pipeline, size_t offset)
     for_each_line(line)
     {
         const char *start = (const char *)&pipeline->cold[line];
-        sum += atomic_load_relaxed((const uint64_t *)(const void *)(start + offset));
+        sum += atomic_load_acquire((const uint64_t *)(const void *)(start + offset));
     }
     return sum;
 }
@@ -24,13 +24,15 @@ static uint64_t cold_ended(const struct weir_pipeline *pipeline, uint32_t status
     return cold_sum(pipeline, offsetof(struct pipeline_cold_line, ended) + status * sizeof(uint64_t));
 }
 
+/* Line by line, ends before begins. While calls begin on one thread and end on another the difference may be off by
+ * those that do so meanwhile; once nobody begins any more (drain) it is exact. */
 static void hot_sums(const struct weir_pipeline *pipeline, uint64_t *begun, uint64_t *ok)
 {
     *begun = *ok = 0;
     for_each_line(line)
     {
-        *ok += atomic_load_relaxed(&pipeline->line[line].ok);
-        *begun += atomic_load_relaxed(&pipeline->line[line].begun);
+        *ok += atomic_load_acquire(&pipeline->line[line].ok);
+        *begun += atomic_load_acquire(&pipeline->line[line].begun);
     }
 }
 
@@ -44,21 +46,27 @@ static uint64_t in_flight(const struct weir_pipeline *pipeline)
     return time_since(begun + cold_counter(pipeline, PIPELINE_LEFT), ended + ok);
 }
 
+/* For drain and destroy: who delivers a call's events still uses the pipeline. */
 uint64_t pipeline_in_flight(const struct weir_pipeline *pipeline)
 {
     (void)process_generation(); /* in a forked child: first gives up the parent's calls */
-    return in_flight(pipeline);
+    uint64_t told = cold_counter(pipeline, PIPELINE_TOLD), calls = in_flight(pipeline);
+    return calls + time_since(cold_counter(pipeline, PIPELINE_TELLING), told);
 }
 
 /* In a forked child: the parent's calls will not end here. */
 void pipeline_forked(struct weir_pipeline *pipeline)
 {
-    pipeline->cold[SHARDS].counter[PIPELINE_ORPHANED] += in_flight(pipeline);
+    uint64_t *counter = pipeline->cold[SHARDS].counter;
+    counter[PIPELINE_ORPHANED] += in_flight(pipeline);
+    counter[PIPELINE_TOLD] +=
+        cold_counter(pipeline, PIPELINE_TELLING) - cold_counter(pipeline, PIPELINE_TOLD);
 }
 
 struct weir_pipeline_stats weir_pipeline_stats(const struct weir_pipeline *pipeline)
 {
-    struct weir_pipeline_stats stats = { .in_flight = pipeline_in_flight(pipeline) };
+    (void)process_generation();
+    struct weir_pipeline_stats stats = { .in_flight = in_flight(pipeline) };
     uint64_t ok;
     for (uint32_t i = 0; i < WEIR_STATUSES; i++) stats.ended[i] = cold_ended(pipeline, i);
     for (uint32_t i = 0; i < WEIR_REASONS; i++) {

@@ -112,12 +112,13 @@ static struct weir_step fall_back(struct weir_call *call, uint32_t position)
     return step;
 }
 
+/* `ended` comes last: from then on the pipeline may be destroyed. */
 static void count_end(struct weir_call *call, uint64_t now_ns)
 {
     const struct weir_pipeline *pipeline = call->pipeline;
     const struct weir_outcome *outcome = &call->outcome;
     struct pipeline_cold_line *cold = &pipeline->cold[call->shard];
-    line_add(&cold->ended[outcome->status], 1, call->solo);
+    if (pipeline->budgeted && call->attempt.number != 0) machine_deposit(pipeline, 1, now_ns);
     if (outcome->status == WEIR_REJECTED) {
         line_add(&cold->refused[outcome->reason], 1, call->solo);
         if (outcome->by != 0) line_add(&cold->refused_by[outcome->by - 1], 1, call->solo);
@@ -125,8 +126,8 @@ static void count_end(struct weir_call *call, uint64_t now_ns)
     if ((outcome->flags & WEIR_DEGRADED) != 0) line_add(&cold->counter[PIPELINE_DEGRADED], 1, call->solo);
     if ((outcome->flags & WEIR_LATE) != 0) line_add(&cold->counter[PIPELINE_LATE], 1, call->solo);
     if ((outcome->flags & WEIR_SHADOW) != 0) line_add(&cold->counter[PIPELINE_SHADOWED], 1, call->solo);
-    if (call->pending != 0) line_add(&cold->counter[PIPELINE_LEFT], 1, call->solo);
-    if (pipeline->budgeted && call->attempt.number != 0) machine_deposit(pipeline, 1, now_ns);
+    if (call->pending != 0) line_add_release(&cold->counter[PIPELINE_LEFT], 1, call->solo);
+    line_add_release(&cold->ended[outcome->status], 1, call->solo);
 }
 
 static struct weir_step over(struct weir_call *call, uint64_t now_ns)

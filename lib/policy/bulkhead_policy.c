@@ -23,7 +23,7 @@ static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, s
 {
     uint32_t weight = call_weight(call), waiter = 0;
     bool handed = false;
-    if (config->cells != 0) {
+    if (config->cells != 0 && weight <= bulkhead_limit(config, state)) {
         uint32_t cell = bulkhead_cell(config, call->shard);
         if (bulkhead_gather(config, state, cell, weight, &handed)) {
             *slot = (struct weir_slot) { { slot_held(cell, weight), 0 } };

@@ -35,6 +35,8 @@ _Static_assert(END <= COUNTERS, "a fallback's counters fit in a line");
 /* A slot: word 0 is the deadline outside; word 1 is who set it, and whether the function was asked for. */
 #define FUNCTION_ASKED 0x100u
 
+#define REST_NS_MAX (86400 * WEIR_S) /* whatever the callee says */
+
 static struct weir_verdict admit(
     const void *opaque, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
 {
@@ -154,7 +156,8 @@ static struct weir_verdict settle_function(const struct fallback_config *config,
     if (outcome->status == WEIR_OK) return answer(state, call, outcome, &hidden, BY_FUNCTION);
     policy_count(state, call, FUNCTION_FAILED);
     if (config->rest_after_failure) {
-        atomic_store_relaxed(&state->rest_until, time_add(now_ns, hidden.retry_after_ns));
+        atomic_store_relaxed(
+            &state->rest_until, time_add(now_ns, time_min(hidden.retry_after_ns, REST_NS_MAX)));
     }
     return answer_stored(config, state, call, outcome, hidden, now_ns);
 }
@@ -187,6 +190,14 @@ static struct weir_verdict settle(const void *opaque, void *state, struct weir_s
     return verdict;
 }
 
+/* The parent may have been storing an answer just then: without its thread it would be busy for ever. */
+static void forked(const void *config, void *opaque)
+{
+    (void)config;
+    struct fallback_state *state = opaque;
+    if ((state->sequence & 1) != 0) state->sequence = 0;
+}
+
 static void describe(const void *opaque, const void *state, uint64_t now_ns, char *buffer, size_t size)
 {
     (void)state;
@@ -209,6 +220,7 @@ static const struct weir_policy_ops fallback_ops = {
     .kind = "fallback",
     .admit = admit,
     .settle = settle,
+    .forked = forked,
     .describe = describe,
 };
 

@@ -22,6 +22,8 @@ enum { RETRIED = POLICY_COUNTERS, RECOVERED, NOT_IDEMPOTENT, EXHAUSTED, NO_BUDGE
  * ended here:16 | a token is out:1 }. */
 #define TOKEN_OUT 1u
 
+#define RETRY_AFTER_NS_MAX (86400 * WEIR_S) /* who is told to come back later than that does not wait */
+
 static uint32_t slot_ended(const struct weir_slot *slot)
 {
     return (uint32_t)(slot->word[1] >> 1) & 0xffff;
@@ -95,6 +97,7 @@ static struct weir_verdict decide(const struct retry_config *config, void *state
     if (exhausted) return no_more(state, call, EXHAUSTED);
     uint64_t delay_ns = time_max(backoff(config, slot, call, ended), outcome->retry_after_ns);
     uint64_t at_ns = time_add(now_ns, delay_ns), deadline_ns = call->attempt.deadline_ns;
+    if (outcome->retry_after_ns > RETRY_AFTER_NS_MAX) return no_more(state, call, NO_TIME);
     if (at_ns >= deadline_ns) return no_more(state, call, NO_TIME);
     if (deadline_ns - at_ns < call->typical_ns) return no_more(state, call, NO_TIME);
     if (!budget_charge(call->budget, now_ns)) return no_more(state, call, NO_BUDGET);

@@ -174,7 +174,7 @@ static COLD struct weir_outcome bulkhead_full(
 {
     const struct bulkhead_config *config = bulkhead->config;
     bool handed = false;
-    if (config->cells != 0) {
+    if (config->cells != 0 && weight <= bulkhead_limit(config, bulkhead->state)) {
         uint32_t cell = bulkhead_cell(config, thread_shard());
         bool enough = bulkhead_gather(config, bulkhead->state, cell, weight, &handed);
         if (handed) policy_post(bulkhead);

@@ -162,7 +162,6 @@ static COLD struct weir_outcome drive(struct driver *driver, struct weir_step st
         step = step.action == WEIR_RUN ? run_step(driver, step) : wait_for(driver, step);
     }
     WEIR_ASSERT(step.pending == 0); /* every attempt ran on this thread and has returned */
-    weir_pipeline_deliver(call->pipeline);
     return call->outcome;
 }
 
@@ -193,10 +192,7 @@ static ALWAYS_INLINE struct weir_outcome run_call(struct weir_call *call,
     if (!given) now_ns = clock_out(call, &timed);
     step = (struct weir_step) { .action = WEIR_DONE };
     bool settled = machine_try_settle(call, pipeline, 1, outcome, now_ns, timed, &step);
-    if (likely(settled) && likely(step.action == WEIR_DONE)) {
-        if (unlikely(pipeline->events != NULL)) weir_pipeline_deliver(pipeline);
-        return call->outcome;
-    }
+    if (likely(settled) && likely(step.action == WEIR_DONE)) return call->outcome;
     if (!timed) call->flags |= CALL_UNTIMED;
     if (!settled) step = machine_settle_slow(call, 1, outcome, now_ns);
     return drive_from(call, step, operation, argument, given_ns);
@@ -212,8 +208,14 @@ static struct weir_outcome run_nested(struct weir_call *call, const struct weir_
     call->admitted = 0;
     call->outer = weir_thread.call;
     weir_thread.call = call;
+    bool told = pipeline->events != NULL;
+    if (told) pipeline_count_last(pipeline, thread_shard(), PIPELINE_TELLING);
     struct weir_outcome outcome = run_call(call, pipeline, options, operation, argument, now_ns, given);
     weir_thread.call = call->outer;
+    if (told) {
+        weir_pipeline_deliver(pipeline);
+        pipeline_count_last(pipeline, thread_shard(), PIPELINE_TOLD);
+    }
     return outcome;
 }
 
