@@ -34,8 +34,8 @@ static void empty(struct window_shard *shard, uint64_t first, uint64_t end, bool
     if (end - first > WINDOW_BUCKETS) first = end - WINDOW_BUCKETS;
     for (uint64_t epoch = first; epoch < end; epoch++) {
         uint64_t *bucket = &shard->bucket[epoch % WINDOW_BUCKETS], seen = atomic_load_relaxed(bucket);
-        if ((((seen >> WINDOW_EPOCH_SHIFT) - epoch) & EPOCH_MASK) <= EPOCH_MASK / 2)
-            continue; /* turned already */
+        bool ahead = ((seen >> WINDOW_EPOCH_SHIFT) - epoch) % (EPOCH_MASK + 1) <= EPOCH_MASK / 2;
+        if (!solo && ahead) continue; /* another thread was faster */
         struct window_sum gone = { good_of(seen), bad_of(seen) };
         replace(shard, bucket, seen, tag_of(epoch), gone, solo);
     }
@@ -45,7 +45,7 @@ static void advance(struct window_shard *shard, uint64_t epoch, bool solo)
 {
     uint64_t newest = atomic_load_relaxed(&shard->epoch);
     if (epoch <= newest) return;
-    empty(shard, newest + 1, epoch, solo);
+    empty(shard, newest + 1, epoch + solo, solo);
     if (solo) atomic_store_relaxed(&shard->epoch, epoch);
     else
         while (newest < epoch && !atomic_cas_relaxed(&shard->epoch, &newest, epoch)) continue;
@@ -59,7 +59,8 @@ COLD void window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, 
         uint64_t seen = atomic_load_relaxed(bucket), want;
         uint64_t ahead = ((seen >> WINDOW_EPOCH_SHIFT) - epoch) & EPOCH_MASK;
         struct window_sum gone = { good_of(seen), bad_of(seen) };
-        bool late = ahead <= EPOCH_MASK / 2 && atomic_load_relaxed(&shard->epoch) > epoch;
+        uint64_t newest = atomic_load_relaxed(&shard->epoch);
+        bool late = newest > epoch && ahead <= newest - epoch; /* no bucket is newer than its shard */
         if (ahead == 0 || late) { /* its own bucket, or the newer one in its place: only room is needed */
             bool full = ((gone.good | gone.bad) >> (WINDOW_COUNT_BITS - 1)) != 0;
             if (full) {

@@ -204,6 +204,31 @@ TEST(gaps, a_value_of_another_size_than_the_result_is_refused)
     weir_pipeline_destroy(pipeline);
 }
 
+TEST(gaps, a_policy_stands_in_a_pipeline_once)
+{
+    struct weir_policy *timeout = NULL;
+    struct weir_pipeline *pipeline = NULL;
+    CHECK_EQ(weir_timeout_create(NULL, &timeout), WEIR_E_NONE);
+    struct weir_policy *order[] = { timeout, timeout };
+    CHECK_EQ(weir_pipeline_create(NULL, order, 2, &pipeline), WEIR_E_INVALID);
+    CHECK(strstr(weir_error_text(), "order[0] and order[1] are the same policy") != NULL);
+    weir_policy_release(timeout);
+}
+
+TEST(gaps, a_timeout_at_the_end_of_time_does_not_wrap)
+{
+    struct weir_policy *timeout = NULL;
+    CHECK_EQ(weir_timeout_create(NULL, &timeout), WEIR_E_NONE);
+    struct weir_pipeline *pipeline = pipeline_of(&timeout, 1);
+    struct weir_call call;
+    struct weir_step step = weir_call_begin(&call, pipeline, NULL, WEIR_NEVER - WEIR_MS);
+    CHECK_EQ(step.action, WEIR_RUN);
+    CHECK_EQ(step.at_ns, WEIR_NEVER);
+    CHECK_EQ(weir_call_settle(&call, 1, failed, WEIR_NEVER - 1).action, WEIR_DONE);
+    CHECK_EQ(weir_call_outcome(&call).status, WEIR_FAILED);
+    weir_pipeline_destroy(pipeline);
+}
+
 TEST(gaps, more_findings_than_are_shown_are_counted)
 {
     struct weir_policy *order[WEIR_POLICIES_MAX];
