@@ -13,6 +13,7 @@
 
 #include "base/atomic.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,11 +110,15 @@ uint64_t os_now_fast(void)
 
 static bool kernel_uses_tsc(void)
 {
+    int error = errno;
     char name[16] = "";
     FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
-    if (file == NULL) return false;
-    bool tsc = fgets(name, sizeof name, file) != NULL && strcmp(name, "tsc\n") == 0;
-    fclose(file);
+    bool tsc = false;
+    if (file != NULL) {
+        tsc = fgets(name, sizeof name, file) != NULL && strcmp(name, "tsc\n") == 0;
+        fclose(file);
+    }
+    errno = error;
     return tsc;
 }
 
