@@ -166,6 +166,7 @@ TEST(window, any_order_of_epochs_keeps_the_totals)
 {
     FOR_EACH_WRITER(writer)
     {
+        window_reset();
         uint64_t state = 42, now = FIRST, good = 0, bad = 0;
         for (int i = 0; i < 20000; i++) {
             uint64_t kind = random_up_to(&state, 19);
