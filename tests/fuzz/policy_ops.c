@@ -103,8 +103,9 @@ static void change_limit(struct world *world)
     static const uint32_t limits[] = { 1, 2, 3, 8, 64, 1000 };
     struct subject *subject = &world->subject[pick(&world->in, world->subjects)];
     uint32_t limit = PICK(&world->in, limits);
-    if (subject->kind == POLICY_BULKHEAD)
-        MUST(weir_bulkhead_set_limit(subject->policy, limit) == WEIR_E_NONE);
+    if (subject->kind != POLICY_BULKHEAD) return;
+    TELL(world, "limit %u\n", limit);
+    MUST(weir_bulkhead_set_limit(subject->policy, limit) == WEIR_E_NONE);
 }
 
 static void change_mode(struct world *world)

@@ -30,16 +30,15 @@ static void model_add(struct model *model, uint32_t line, uint64_t epoch, bool b
     else record->good++, model->good++;
 }
 
-/* A shard that comes back after nearly a lap of the epoch's 20 bits, or a whole one, may find old buckets that
- * pass for newer ones (window.h); what is added then is not judged. */
-#define LAP_MARGIN (64 * WINDOW_BUCKETS)
-
+/* A shard that comes back after nearly a lap of the epoch's 20 bits, the shared one after half a lap, may find old
+ * buckets that pass for newer ones (window.h); what is added then is not judged. */
 static bool is_lap(const struct model *model, uint32_t line, uint64_t epoch)
 {
+    uint64_t margin = line == SHARDS ? UINT64_C(1) << (63 - WINDOW_EPOCH_SHIFT) : 2 * WINDOW_BUCKETS;
     for (uint64_t x = epoch - WINDOW_BUCKETS; x <= epoch; x++) {
         const struct record *record = &model->record[line][x % WINDOW_BUCKETS];
         uint64_t ahead = (record->epoch - x) << WINDOW_EPOCH_SHIFT >> WINDOW_EPOCH_SHIFT;
-        if (record->epoch < x && ahead <= LAP_MARGIN) return true;
+        if (record->epoch < x && ahead <= margin) return true;
     }
     return false;
 }
@@ -100,6 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         default:
             epoch = clock - (many & 16 ? many & 15 : 0) - (many == 31 ? 16 : 0);
             if (is_lap(model, line, epoch)) break;
+            /* On the shared line what is later than the whole window may count in the past. */
+            if (line == SHARDS && epoch + WINDOW_BUCKETS <= model->newest[line]) break;
             window_add(window, line, line < SHARDS, epoch, code & 1 ? WINDOW_BAD : WINDOW_GOOD);
             model_add(model, line, epoch, code & 1);
             break;

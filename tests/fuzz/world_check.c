@@ -72,7 +72,7 @@ static void check_bulkhead(const struct world *world, struct subject *subject)
         if ((waiter & 15) != FUZZ_WAITING) {
             expected += weight;
             check_told(world, subject, i);
-        } else if (weight <= stats.limit && waiter >> 24 < lowest) {
+        } else if (waiter >> 24 < lowest) {
             lowest = waiter >> 24;
             first = weight;
         }

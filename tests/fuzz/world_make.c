@@ -179,7 +179,7 @@ static struct weir_verdict custom_settle(const void *config, void *state, struct
     case 1:
         verdict =
             (struct weir_verdict) { .kind = WEIR_AGAIN, .at_ns = now_ns + pick(&current->in, 250) * WEIR_US };
-        slot->word[0] = ANSWERED;
+        slot->word[0] = fell ? FELL_BACK : ANSWERED;
         break;
     case 2:
         if (fell) break; /* one function for one admission */
