@@ -80,7 +80,7 @@ struct weir_breaker_stats {
     uint32_t generation;
     uint64_t until_ns; /* OPEN: the instant when a probe is due; RAMP: when it is over; else 0 */
     uint32_t probes_out, probes_won;
-    uint32_t streak;                                   /* consecutive failures */
+    uint64_t streak;                                   /* consecutive failures */
     uint64_t calls, failures, slow;                    /* in the window now */
     uint64_t counted_ok, counted_failed, counted_slow; /* ever counted in the window */
     uint64_t refused_open, refused_probes, refused_ramp, refused_forced, would_refuse;

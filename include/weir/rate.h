@@ -47,7 +47,7 @@ WEIR_API void weir_rate_give_back_at(struct weir_policy *rate, struct weir_permi
 
 struct weir_rate_stats {
     uint64_t permits, period_ns, burst;
-    uint32_t lease;  /* 0 in the single-word form */
+    uint64_t lease;  /* 0 in the single-word form */
     uint64_t tokens; /* that an acquire at now_ns could have, leased credit not counted */
     uint64_t leased; /* credit parked with threads */
     uint64_t refused, refused_wait, refused_forced, would_refuse, waited, given_back;

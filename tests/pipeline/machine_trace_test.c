@@ -179,6 +179,7 @@ static void compare(const struct world *fast, const struct world *full, int i, u
     if (memcmp(fast->posts, full->posts, sizeof fast->posts) != 0) differ(seed, event, "wakers posted");
 }
 
+/* By memcmp: statistics have no padding, and must not. */
 static void compare_stats(const struct world *fast, const struct world *full, uint64_t seed, uint64_t now_ns)
 {
     for (size_t i = 0; i < fast->count; i++) {
