@@ -70,9 +70,10 @@ struct weir_call {
     struct weir_outcome outcome;
     const struct weir_pipeline *pipeline;
     uint16_t shard; /* of the thread that drives it */
-    uint8_t solo, phase, flags, deadline_by;
+    uint8_t phase, flags, deadline_by;
     uint8_t cursor; /* position of the policy that is being asked */
     uint8_t held;   /* position + 1 of the policy that holds it */
+    uint8_t spare;
     uint64_t began_ns;
     /* What follows is written when it is first needed. */
     uint64_t attempt_ns; /* when the latest attempt began */

@@ -59,8 +59,9 @@ struct weir_verdict {
 };
 
 enum weir_policy_flag {
-    WEIR_POLICY_QUIET_ADMIT = 1,  /* admit never refuses or holds and touches only its slot and deadline */
-    WEIR_POLICY_QUIET_SETTLE = 2, /* settle of an OK outcome does nothing */
+    WEIR_POLICY_QUIET_ADMIT = 1,  /* admit never refuses or holds and touches only its slot: a call that goes
+                                     well does not ask it */
+    WEIR_POLICY_QUIET_SETTLE = 2, /* settle of an OK outcome does nothing, and is not asked for one */
     WEIR_POLICY_LASTING = 4,      /* keeps its slot until abandoned work has really ended */
 };
 

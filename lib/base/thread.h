@@ -73,6 +73,18 @@ static inline uint32_t process_generation(void)
     return generation;
 }
 
+/* Whether no fork is to be looked after. */
+static inline bool process_is_settled(void)
+{
+    return likely(atomic_load_relaxed(weir_process_word) + 1 > 1);
+}
+
+/* Whether this is the process of that generation, which is never 0 or PROCESS_RENEWING. */
+static inline bool process_is(uint32_t generation)
+{
+    return likely(atomic_load_relaxed(weir_process_word) == generation);
+}
+
 /* Run in a child once, before its first call goes on. One hook: the policies' registry. */
 extern void (*weir_process_forked)(void);
 

@@ -56,9 +56,9 @@ void window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, bool 
 /* Whether adding to the bucket needs window_turn(): another epoch, or a count that is nearly full. */
 static inline bool window_must_turn(uint64_t bucket, uint64_t epoch)
 {
-    uint64_t tag = epoch << WINDOW_EPOCH_SHIFT;
-    uint64_t nearly_full = (WINDOW_GOOD | WINDOW_BAD) << (WINDOW_COUNT_BITS - 1);
-    return (((bucket ^ tag) >> WINDOW_EPOCH_SHIFT) | (bucket & nearly_full)) != 0;
+    const uint64_t nearly_full = (WINDOW_GOOD | WINDOW_BAD) << (WINDOW_COUNT_BITS - 1);
+    const uint64_t looked_at = nearly_full | UINT64_MAX << WINDOW_EPOCH_SHIFT;
+    return ((bucket ^ epoch << WINDOW_EPOCH_SHIFT) & looked_at) != 0;
 }
 
 static inline void window_add(struct window *window, uint32_t line, bool solo, uint64_t epoch, uint64_t one)

@@ -49,6 +49,8 @@ void pipeline_compile(struct weir_pipeline *pipeline)
     struct settle_entry *settle = pipeline->settle;
     pipeline->linked = pipeline->result_size != 0 || pipeline->events != NULL;
     if (pipeline->folded) fold(pipeline);
+    if (pipeline->result_size != 0) pipeline->attention |= ATTENTION_RESULT;
+    if (pipeline->reserve_ns != 0) pipeline->attention |= ATTENTION_RESERVE;
     for (uint32_t i = 0; i < pipeline->count; i++) {
         struct weir_policy *policy = pipeline->policy[i];
         const struct weir_policy_ops *ops = policy->ops;
@@ -56,12 +58,12 @@ void pipeline_compile(struct weir_pipeline *pipeline)
         if (policy->head->kind == POLICY_RETRY) pipeline->budgeted = true;
         if (ops->admit == NULL) continue;
         if (is_quiet(policy) && pipeline->folded) continue;
-        *admit++ = (struct admit_entry) { ops->admit, policy->config, policy->state, i };
+        *admit++ = (struct admit_entry) { policy->first, policy->config, policy->state, i };
     }
     for (uint32_t i = pipeline->count; i-- > 0;) {
         struct weir_policy *policy = pipeline->policy[i];
         if (policy->ops->settle == NULL || (policy->flags & WEIR_POLICY_QUIET_SETTLE) != 0) continue;
-        *settle++ = (struct settle_entry) { policy->ops->settle, policy->config, policy->state, i };
+        *settle++ = (struct settle_entry) { policy->well, policy->config, policy->state, i };
     }
     pipeline->admit_end = admit;
     pipeline->settle_end = settle;

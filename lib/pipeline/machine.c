@@ -217,9 +217,7 @@ COLD struct weir_step machine_settle_slow(
 {
     static const char twice[] = "no such attempt is owed a settle (settled twice, or not begun)";
     if (call->attempt.generation != process_generation()) return settle_foreign(call);
-    uint32_t line = thread_shard();
-    call->shard = (uint16_t)line;
-    call->solo = line < SHARDS;
+    call->shard = (uint16_t)thread_shard();
     bool function = attempt == 0, slow = (call->flags & CALL_SLOW) != 0;
     uint8_t what = function ? WEIR_ABANDONED_FALLBACK : WEIR_ABANDONED_OPERATION;
     if (!function) WEIR_REQUIRE(attempt == call->attempt.number, "weir_call_settle", twice);
@@ -258,9 +256,10 @@ struct weir_step weir_call_settle(
     struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_settle", "call is NULL");
-    struct weir_step step = { .action = WEIR_DONE };
-    if (likely(machine_try_settle(call, call->pipeline, attempt, outcome, now_ns, true, &step))) return step;
-    return machine_settle_slow(call, attempt, outcome, now_ns);
+    struct weir_step step;
+    enum settled settled = machine_try_settle(call, call->pipeline, attempt, outcome, now_ns, true, &step);
+    if (likely(settled == SETTLED_WELL)) return (struct weir_step) { .action = WEIR_DONE };
+    return settled == SETTLED_TURNED ? step : machine_settle_slow(call, attempt, outcome, now_ns);
 }
 
 /* ---- wake and cancel ---- */
@@ -290,18 +289,11 @@ static struct weir_step cut_short(struct weir_call *call, enum weir_status statu
     return machine_unwind(call, now_ns);
 }
 
-static void drive_from_here(struct weir_call *call)
-{
-    uint32_t line = thread_shard();
-    call->shard = (uint16_t)line;
-    call->solo = line < SHARDS;
-}
-
 struct weir_step weir_call_wake(struct weir_call *call, uint64_t now_ns)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_wake", "call is NULL");
     if (call->attempt.generation != process_generation()) return settle_foreign(call);
-    drive_from_here(call);
+    call->shard = (uint16_t)thread_shard();
     if (call->phase == PHASE_OVER) return machine_step(call, WEIR_DONE, WEIR_NEVER);
     enum weir_status status = context_status(call, now_ns);
     uint64_t deadline_ns = call->attempt.deadline_ns;
@@ -334,7 +326,7 @@ struct weir_step weir_call_cancel(struct weir_call *call, uint64_t now_ns)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_cancel", "call is NULL");
     if (call->attempt.generation != process_generation()) return settle_foreign(call);
-    drive_from_here(call);
+    call->shard = (uint16_t)thread_shard();
     bool runs = call->phase == PHASE_FAST || call->phase == PHASE_RUNNING || call->phase == PHASE_FALLING;
     if (runs) return abandon(call, WEIR_CANCELED, now_ns);
     if (call->phase == PHASE_OVER) return machine_step(call, WEIR_DONE, WEIR_NEVER);

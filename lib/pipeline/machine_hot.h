@@ -5,31 +5,32 @@
 
 #include "pipeline/machine.h"
 
+/* The bytes from call->shard to call->spare, by one store of a word that was made in a register: later loads of
+ * any of them are forwarded from it, and making it forwards from nothing smaller. */
+static ALWAYS_INLINE void machine_set_bits(struct weir_call *call, uint32_t shard)
+{
+    const size_t first = offsetof(struct weir_call, shard), phase = offsetof(struct weir_call, phase) - first;
+    _Static_assert(offsetof(struct weir_call, spare) - offsetof(struct weir_call, shard) == 7, "one word");
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t bits = shard | (uint64_t)PHASE_FAST << 8 * phase;
+#else
+    uint64_t bits = (uint64_t)shard << 48 | (uint64_t)PHASE_FAST << (56 - 8 * phase);
+#endif
+    __builtin_memcpy((char *)call + first, &bits, sizeof bits);
+}
+
 /* The deadline of the first attempt, all timeouts and reserves folded. */
-static ALWAYS_INLINE uint64_t machine_first_deadline(
-    const struct weir_pipeline *pipeline, const struct weir_context *context, uint64_t now_ns)
+static ALWAYS_INLINE uint64_t machine_first_deadline(const struct weir_pipeline *pipeline, uint32_t attention,
+    const struct weir_context *context, uint64_t now_ns)
 {
     uint64_t deadline_ns = WEIR_NEVER;
     if (context != NULL) {
         deadline_ns = context->deadline_ns;
-        if (unlikely(pipeline->reserve_ns != 0) && deadline_ns != WEIR_NEVER) {
+        if (unlikely((attention & ATTENTION_RESERVE) != 0) && deadline_ns != WEIR_NEVER) {
             deadline_ns = time_since(deadline_ns, pipeline->reserve_ns);
         }
     }
     return time_min(deadline_ns, time_add(now_ns, pipeline->cap_ns));
-}
-
-/* The bytes from call->shard to call->held, by one store: later loads of any of them are forwarded from it. */
-static ALWAYS_INLINE void machine_set_bits(struct weir_call *call, uint32_t shard, bool solo)
-{
-    struct {
-        uint16_t shard;
-        uint8_t solo, phase, flags, deadline_by, cursor, held;
-    } bits = { .shard = (uint16_t)shard, .solo = solo, .phase = PHASE_FAST };
-    _Static_assert(sizeof bits == 8, "one word");
-    _Static_assert(
-        offsetof(struct weir_call, held) - offsetof(struct weir_call, shard) == 7, "the same fields");
-    __builtin_memcpy((char *)call + offsetof(struct weir_call, shard), &bits, sizeof bits);
 }
 
 /* A verdict that is PASS and asks for nothing more is all zeroes. */
@@ -51,9 +52,8 @@ static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct
     const struct weir_call_options *options, uint64_t now_ns, struct weir_step *step)
 {
     uint32_t shard = thread_shard();
-    bool solo = shard < SHARDS;
     const struct weir_context *context = weir_thread.context;
-    machine_set_bits(call, shard, solo);
+    machine_set_bits(call, shard);
     call->pipeline = pipeline;
     call->began_ns = now_ns;
     call->attempt.pipeline =
@@ -66,13 +66,14 @@ static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct
         machine_take_options(call, options);
     }
     call->attempt.context = context;
-    if (unlikely(pipeline->result_size != 0)) call->attempt.value = call + 1;
-    line_add(&pipeline->line[shard].begun, 1, solo);
+    line_add(&pipeline->line[shard].begun, 1, shard < SHARDS);
     /* The drain's other half: begun is stored before attention is loaded; see lib/runtime/drain.c. */
     __asm__ volatile("" ::: "memory");
-    uint64_t deadline_ns = machine_first_deadline(pipeline, context, now_ns);
+    uint32_t attention = atomic_load_relaxed(&pipeline->attention);
+    uint64_t deadline_ns = machine_first_deadline(pipeline, attention, context, now_ns);
     call->attempt.deadline_ns = deadline_ns;
-    bool calm = atomic_load_relaxed(&pipeline->attention) == 0 && now_ns < deadline_ns &&
+    if (unlikely((attention & ATTENTION_RESULT) != 0)) call->attempt.value = call + 1;
+    bool calm = (attention & ATTENTION_SLOW) == 0 && now_ns < deadline_ns &&
         (context == NULL || context_canceled(context) == 0);
     if (unlikely(!calm)) {
         *step = machine_begin_slow(call, now_ns);
@@ -94,19 +95,23 @@ static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct
     return false;
 }
 
-/* Ended OK, in time, by the fast lists, in the process that began it: the call is over, or *step says
- * what a policy wants instead. False: nothing was done,
- * machine_settle_slow() has to look at it. *step comes in as DONE. */
-static ALWAYS_INLINE bool machine_try_settle(struct weir_call *call, const struct weir_pipeline *pipeline,
-    uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns, bool timed, struct weir_step *step)
+/* What the hot half made of a settle. */
+enum settled {
+    SETTLED_NOT,    /* nothing was done: machine_settle_slow() has to look at it */
+    SETTLED_WELL,   /* the call is over */
+    SETTLED_TURNED, /* a policy wants something else: *step */
+};
+
+/* Ended OK, in time, by the fast lists, in the process that began it? */
+static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
+    const struct weir_pipeline *pipeline, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns,
+    bool timed, struct weir_step *step)
 {
     uint32_t shard = thread_shard();
-    bool solo = shard < SHARDS;
     bool well = call->phase == PHASE_FAST && outcome.status == WEIR_OK && attempt == 1 &&
-        call->attempt.generation == process_generation() && now_ns < call->attempt.deadline_ns;
-    if (unlikely(!well)) return false;
+        process_is(call->attempt.generation) && now_ns < call->attempt.deadline_ns;
+    if (unlikely(!well)) return SETTLED_NOT;
     call->shard = (uint16_t)shard;
-    call->solo = solo;
     call->outcome = outcome_ok(outcome);
     for (const struct settle_entry *entry = pipeline->settle; entry < pipeline->settle_end; entry++) {
         struct weir_verdict verdict = entry->settle(
@@ -114,11 +119,12 @@ static ALWAYS_INLINE bool machine_try_settle(struct weir_call *call, const struc
         if (unlikely(!verdict_is_plain(verdict))) {
             if (verdict.kind != WEIR_PASS) {
                 *step = machine_turned(call, (uint32_t)entry->position, verdict, now_ns);
-                return true;
+                return SETTLED_TURNED;
             }
             machine_note(call, (uint32_t)entry->position, verdict, now_ns);
         }
     }
+    bool solo = shard < SHARDS;
     struct pipeline_line *line = &pipeline->line[shard];
     uint64_t ok = atomic_load_relaxed(&line->ok);
     if (unlikely(ok % BUDGET_BATCH == BUDGET_BATCH - 1) && pipeline->budgeted) {
@@ -132,7 +138,7 @@ static ALWAYS_INLINE bool machine_try_settle(struct weir_call *call, const struc
     }
     call->phase = PHASE_OVER;
     line_add_release(&line->ok, 1, solo); /* last: from here on the pipeline may be destroyed */
-    return true;
+    return SETTLED_WELL;
 }
 
 #endif

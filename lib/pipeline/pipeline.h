@@ -15,11 +15,6 @@
 
 #include <weir/pipeline.h>
 
-typedef struct weir_verdict admit_hook(
-    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns);
-typedef struct weir_verdict settle_hook(const void *config, void *state, struct weir_slot *slot,
-    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns);
-
 struct admit_entry {
     admit_hook *admit;
     const void *config;
@@ -33,8 +28,9 @@ struct settle_entry {
     uint64_t position;
 };
 
-/* Why a begin may not take the fast lists. */
-enum { ATTENTION_DRAINING = 1, ATTENTION_MODES = 2 };
+/* What a begin must look at: the first two keep it off the fast lists. */
+enum { ATTENTION_DRAINING = 1, ATTENTION_MODES = 2, ATTENTION_RESULT = 4, ATTENTION_RESERVE = 8 };
+#define ATTENTION_SLOW (ATTENTION_DRAINING | ATTENTION_MODES)
 
 /* Counted by its own thread: a call that goes well touches the first line only. */
 struct pipeline_line {
@@ -107,7 +103,7 @@ void pipeline_forked(struct weir_pipeline *pipeline);
 static inline void pipeline_count(
     const struct weir_pipeline *pipeline, const struct weir_call *call, uint32_t which)
 {
-    line_add(&pipeline->cold[call->shard].counter[which], 1, call->solo);
+    line_add(&pipeline->cold[call->shard].counter[which], 1, call->shard < SHARDS);
 }
 
 /* The last touch of a pipeline that may be destroyed next. */

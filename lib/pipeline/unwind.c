@@ -120,14 +120,16 @@ static void count_end(struct weir_call *call, uint64_t now_ns)
     struct pipeline_cold_line *cold = &pipeline->cold[call->shard];
     if (pipeline->budgeted && call->attempt.number != 0) machine_deposit(pipeline, 1, now_ns);
     if (outcome->status == WEIR_REJECTED) {
-        line_add(&cold->refused[outcome->reason], 1, call->solo);
-        if (outcome->by != 0) line_add(&cold->refused_by[outcome->by - 1], 1, call->solo);
+        line_add(&cold->refused[outcome->reason], 1, call->shard < SHARDS);
+        if (outcome->by != 0) line_add(&cold->refused_by[outcome->by - 1], 1, call->shard < SHARDS);
     }
-    if ((outcome->flags & WEIR_DEGRADED) != 0) line_add(&cold->counter[PIPELINE_DEGRADED], 1, call->solo);
-    if ((outcome->flags & WEIR_LATE) != 0) line_add(&cold->counter[PIPELINE_LATE], 1, call->solo);
-    if ((outcome->flags & WEIR_SHADOW) != 0) line_add(&cold->counter[PIPELINE_SHADOWED], 1, call->solo);
-    if (call->pending != 0) line_add_release(&cold->counter[PIPELINE_LEFT], 1, call->solo);
-    line_add_release(&cold->ended[outcome->status], 1, call->solo);
+    if ((outcome->flags & WEIR_DEGRADED) != 0)
+        line_add(&cold->counter[PIPELINE_DEGRADED], 1, call->shard < SHARDS);
+    if ((outcome->flags & WEIR_LATE) != 0) line_add(&cold->counter[PIPELINE_LATE], 1, call->shard < SHARDS);
+    if ((outcome->flags & WEIR_SHADOW) != 0)
+        line_add(&cold->counter[PIPELINE_SHADOWED], 1, call->shard < SHARDS);
+    if (call->pending != 0) line_add_release(&cold->counter[PIPELINE_LEFT], 1, call->shard < SHARDS);
+    line_add_release(&cold->ended[outcome->status], 1, call->shard < SHARDS);
 }
 
 static struct weir_step over(struct weir_call *call, uint64_t now_ns)
@@ -140,7 +142,8 @@ static struct weir_step over(struct weir_call *call, uint64_t now_ns)
     WEIR_ASSERT(call->outcome.status < WEIR_STATUSES);
     bool timed = call->outcome.status == WEIR_OK && (call->outcome.flags & WEIR_DEGRADED) == 0 &&
         (call->flags & CALL_UNTIMED) == 0 && now_ns > call->began_ns;
-    if (timed) histogram_record(pipeline->latency, call->shard, call->solo, now_ns - call->began_ns);
+    if (timed)
+        histogram_record(pipeline->latency, call->shard, call->shard < SHARDS, now_ns - call->began_ns);
     call->phase = PHASE_OVER;
     count_end(call, now_ns);
     return machine_step(call, WEIR_DONE, WEIR_NEVER);

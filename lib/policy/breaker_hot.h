@@ -4,20 +4,29 @@
 
 #include "policy/breaker.h"
 
+/* Whether that word is open and has said until when. */
+static ALWAYS_INLINE bool breaker_is_open(
+    const struct breaker_state *state, uint64_t word, uint64_t *until_ns)
+{
+    uint64_t until = atomic_load_acquire(&state->until);
+    *until_ns = until_time(until);
+    return word_state(word) == OPEN && until >> 48 == word_tag(word);
+}
+
 /* An open breaker is a hot path in an outage: refused here; all else that is not CLOSED is cold. */
 static ALWAYS_INLINE struct weir_verdict breaker_admit_not_closed(const struct breaker_config *config,
     struct breaker_state *state, struct weir_slot *slot, uint64_t word, struct breaker_asker asker,
     uint64_t now_ns)
 {
-    uint64_t until = atomic_load_acquire(&state->until);
-    bool open = word_state(word) == OPEN && until >> 48 == word_tag(word);
-    if (likely(open) && likely(now_ns < until_time(until))) {
-        struct policy_head *head = policy_head_of(state);
-        struct counters *counters = (struct counters *)((char *)state + head->counters_offset);
-        counters_add(counters, asker.line, asker.solo, BREAKER_REFUSED_OPEN, 1);
-        return verdict_refuse(WEIR_REASON_BREAKER_OPEN, until_time(until));
+    uint64_t until_ns;
+    bool open = breaker_is_open(state, word, &until_ns);
+    if (unlikely(!open) || unlikely(now_ns >= until_ns)) {
+        return breaker_admit_slow(config, state, slot, asker, now_ns);
     }
-    return breaker_admit_slow(config, state, slot, asker, now_ns);
+    struct policy_head *head = policy_head_of(state);
+    struct counters *counters = (struct counters *)((char *)state + head->counters_offset);
+    counters_add(counters, asker.line, asker.solo, BREAKER_REFUSED_OPEN, 1);
+    return verdict_refuse(WEIR_REASON_BREAKER_OPEN, until_ns);
 }
 
 static ALWAYS_INLINE void breaker_take(struct weir_slot *slot, uint64_t word, uint64_t now_ns)
@@ -26,17 +35,17 @@ static ALWAYS_INLINE void breaker_take(struct weir_slot *slot, uint64_t word, ui
     slot->word[1] = now_ns;
 }
 
-/* A success that was neither late nor slow, while closed and with no failure before it. False: it is not as
- * calm as that, nothing was done, breaker_settle_slow() has to look. */
+/* A success that was neither late nor slow, while closed, and while no failure waits for more calls to be judged.
+ * False: it is not as calm as that, nothing was done, breaker_settle_slow() has to look. */
 static ALWAYS_INLINE bool breaker_count_good(const struct breaker_config *config, struct breaker_state *state,
     const struct weir_slot *slot, uint32_t line, bool solo, uint64_t now_ns)
 {
     uint64_t word = atomic_load_acquire(&state->word);
     if (unlikely(word_generation(word) != slot->word[0])) return false;
     if (unlikely(word_state(word) != CLOSED)) return false;
-    uint64_t watched = atomic_load_relaxed(&state->streak) | atomic_load_relaxed(&state->filling);
-    if (unlikely(watched != 0)) return false;
+    if (unlikely(atomic_load_relaxed(&state->filling) != 0)) return false;
     window_add(&state->outcomes, line, solo, window_epoch(config->bucket, now_ns), WINDOW_GOOD);
+    if (unlikely(atomic_load_relaxed(&state->streak) != 0)) atomic_store_relaxed(&state->streak, 0);
     return true;
 }
 

@@ -6,7 +6,7 @@
 
 static struct breaker_asker asker_of(struct weir_call *call)
 {
-    return (struct breaker_asker) { call->shard, call->solo, call };
+    return (struct breaker_asker) { call->shard, call->shard < SHARDS, call };
 }
 
 static struct weir_verdict admit(
@@ -21,7 +21,7 @@ static struct weir_verdict admit(
     return verdict(WEIR_PASS);
 }
 
-static COLD struct weir_verdict settle_not_calm(const struct breaker_config *config,
+static NOINLINE struct weir_verdict settle_not_calm(const struct breaker_config *config,
     struct breaker_state *state, const struct weir_slot *slot, struct weir_call *call,
     const struct weir_outcome *outcome, uint64_t ran_ns, uint64_t now_ns)
 {
@@ -42,10 +42,19 @@ static struct weir_verdict settle(const void *opaque_config, void *opaque, struc
     uint64_t ran_ns = call->flags & CALL_SLOW ? call->ran_ns : time_since(now_ns, call->began_ns);
     bool plain = outcome->status == WEIR_OK && (outcome->flags & WEIR_LATE) == 0 && ran_ns < config->slow_ns;
     if (likely(plain)) {
-        bool counted = breaker_count_good(config, opaque, slot, call->shard, call->solo, now_ns);
+        bool counted = breaker_count_good(config, opaque, slot, call->shard, call->shard < SHARDS, now_ns);
         if (likely(counted)) return verdict(WEIR_PASS);
     }
     return settle_not_calm(config, opaque, slot, call, outcome, ran_ns, now_ns);
+}
+
+/* On the fast lists the outcome is known to be good, and the call ran from its begin. */
+static struct weir_verdict well(const void *config, void *opaque, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
+{
+    bool counted = breaker_count_good(config, opaque, slot, call->shard, call->shard < SHARDS, now_ns);
+    if (likely(counted)) return verdict(WEIR_PASS);
+    return settle(config, opaque, slot, call, outcome, now_ns);
 }
 
 static bool stale(const void *config, const void *opaque, const struct weir_slot *slot)
@@ -245,6 +254,7 @@ enum weir_error weir_breaker_create(const struct weir_breaker_config *given, str
                           .standard_name = "breaker",
                           .config = &record,
                           .config_size = sizeof record,
-                          .state_size = size },
+                          .state_size = size,
+                          .well = slow ? NULL : well },
         breaker);
 }

@@ -73,26 +73,37 @@ static COLD struct weir_verdict ask_again(const struct bulkhead_config *config, 
     return verdict(WEIR_PASS);
 }
 
+/* On the fast lists nobody is held yet, and the form is known. */
+static struct weir_verdict first_single(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    uint32_t weight = call_weight(call);
+    if (unlikely(!bulkhead_enter_single(state, weight))) {
+        return queue_up(config, state, slot, call, now_ns);
+    }
+    *slot = (struct weir_slot) { { slot_held(0, weight), 0 } };
+    return verdict(WEIR_PASS);
+}
+
+static struct weir_verdict first_sharded(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    uint32_t weight = call_weight(call), cell = bulkhead_cell(config, call->shard);
+    if (unlikely(!bulkhead_enter_cell(state, cell, weight))) {
+        return queue_up(config, state, slot, call, now_ns);
+    }
+    *slot = (struct weir_slot) { { slot_held(cell, weight), 0 } };
+    return verdict(WEIR_PASS);
+}
+
 static struct weir_verdict admit(
     const void *opaque_config, void *opaque, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
 {
     const struct bulkhead_config *config = opaque_config;
     struct bulkhead_state *state = opaque;
-    if (unlikely(call->held != 0)) {
-        if (call->held == call->cursor + 1) return ask_again(config, state, slot, call, now_ns);
-    }
-    uint32_t weight = call_weight(call), cell = 0;
-    bool entered;
-    if (config->cells == 0) {
-        entered = bulkhead_enter_single(state, weight);
-    } else {
-        cell = bulkhead_cell(config, call->shard);
-        entered = bulkhead_enter_cell(state, cell, weight);
-    }
-    if (unlikely(!entered)) return queue_up(config, state, slot, call, now_ns);
-    slot->word[0] = slot_held(cell, weight);
-    slot->word[1] = 0;
-    return verdict(WEIR_PASS);
+    if (call->held == call->cursor + 1) return ask_again(config, state, slot, call, now_ns);
+    if (config->cells == 0) return first_single(config, state, slot, call, now_ns);
+    return first_sharded(config, state, slot, call, now_ns);
 }
 
 static COLD struct weir_verdict give_and_look(
@@ -210,7 +221,8 @@ enum weir_error weir_bulkhead_create(const struct weir_bulkhead_config *given, s
                            .config = &record,
                            .config_size = sizeof record,
                            .state_size = sizeof(struct bulkhead_state) + c.queue * sizeof(uint64_t),
-                           .waiters = c.queue },
+                           .waiters = c.queue,
+                           .first = record.cells == 0 ? first_single : first_sharded },
         bulkhead);
     if (error == WEIR_E_NONE) bulkhead_fill((*bulkhead)->config, (*bulkhead)->state, c.limit);
     return error;

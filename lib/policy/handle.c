@@ -72,6 +72,8 @@ static void fill(struct weir_policy *policy, const struct policy_spec *spec, voi
         memcpy((char *)policy->state + head->config_offset, spec->config, spec->config_size);
     }
     policy->flags = spec->ops->flags | spec->flags;
+    policy->first = spec->first != NULL ? spec->first : spec->ops->admit;
+    policy->well = spec->well != NULL ? spec->well : spec->ops->settle;
     policy->references = 1;
 }
 

@@ -25,6 +25,11 @@ enum policy_kind {
     POLICY_FALLBACK,
 };
 
+typedef struct weir_verdict admit_hook(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns);
+typedef struct weir_verdict settle_hook(const void *config, void *state, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns);
+
 struct policy_head {
     uint32_t kind, layout;
     uint64_t size; /* of the block */
@@ -48,8 +53,10 @@ struct weir_policy {
     struct counters *counters;
     struct wakers wakers;
     uint32_t references;
-    uint32_t flags;                               /* of its ops, and what its config adds */
-    void *auxiliary;                              /* a retry's budget, a fallback's function */
+    uint32_t flags;    /* of its ops, and what its config adds */
+    admit_hook *first; /* admit, of a call that was never held and has made no attempt */
+    settle_hook *well; /* settle, of its first attempt, if that ended OK and in time */
+    void *auxiliary;   /* a retry's budget, a fallback's function */
     void (*released)(struct weir_policy *policy); /* with the last reference, may be NULL */
     struct weir_policy *next;                     /* in the registry */
     struct policy_link *links;                    /* under the registry's lock */
@@ -68,6 +75,8 @@ struct policy_spec {
     size_t config_size, state_size;
     uint32_t waiters;
     uint32_t flags;
+    admit_hook *first; /* NULL: its ops' admit and settle do */
+    settle_hook *well;
 };
 enum weir_error policy_new(const struct policy_spec *spec, struct weir_policy **result);
 
@@ -93,7 +102,7 @@ static inline void policy_count(void *state, const struct weir_call *call, uint3
 {
     struct policy_head *head = policy_head_of(state);
     struct counters *counters = (struct counters *)((char *)state + head->counters_offset);
-    counters_add(counters, call->shard, call->solo, which, 1);
+    counters_add(counters, call->shard, call->shard < SHARDS, which, 1);
 }
 
 /* The same where there is no call: alone, or from a reader. */

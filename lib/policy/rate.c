@@ -66,9 +66,24 @@ struct weir_verdict rate_admit(
         if (mine) return verdict(WEIR_PASS);
     }
     uint32_t cost = call_weight(call);
-    bool taken = rate_take(config, state, call->shard, call->solo, slot, cost, attempts_of(call), now_ns);
+    bool taken =
+        rate_take(config, state, call->shard, call->shard < SHARDS, slot, cost, attempts_of(call), now_ns);
     if (likely(taken)) return verdict(WEIR_PASS);
     return admit_later(config, state, slot, call, cost, now_ns);
+}
+
+/* On the fast lists, in the leased form: credit of the thread's own, else as any other. */
+struct weir_verdict rate_first_leased(
+    const void *config, void *opaque, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    struct rate_state *state = opaque;
+    uint32_t cost = call_weight(call), line = call->shard;
+    bool taken = line < SHARDS;
+    if (likely(taken)) taken = rate_take_credit(&state->cell[line], cost);
+    if (unlikely(!taken)) return rate_admit(config, state, slot, call, now_ns);
+    rate_keep(slot, gcra_units(now_ns), cost, 0);
+    slot->word[1] |= RATE_LEASED;
+    return verdict(WEIR_PASS);
 }
 
 static bool give_back(const struct rate_config *config, struct rate_state *state,
@@ -91,7 +106,7 @@ struct weir_verdict rate_settle(const void *config, void *state, struct weir_slo
     struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
 {
     bool ran = outcome->status == WEIR_OK || call->attempt.number != slot_attempts(slot);
-    if (!ran && give_back(config, state, slot, call->shard, call->solo, now_ns)) {
+    if (!ran && give_back(config, state, slot, call->shard, call->shard < SHARDS, now_ns)) {
         policy_count(state, call, RATE_GIVEN_BACK);
     }
     return verdict(WEIR_PASS);

@@ -43,6 +43,8 @@ enum {
 
 struct weir_verdict rate_admit(
     const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns);
+struct weir_verdict rate_first_leased(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns);
 struct weir_verdict rate_settle(const void *config, void *state, struct weir_slot *slot,
     struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns);
 

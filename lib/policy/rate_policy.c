@@ -109,7 +109,8 @@ enum weir_error weir_rate_create(const struct weir_rate_config *given, struct we
                            .config = &record,
                            .config_size = sizeof record,
                            .state_size = size,
-                           .flags = c.wait_max_ns != 0 ? POLICY_READS_DEADLINE : 0 },
+                           .flags = c.wait_max_ns != 0 ? POLICY_READS_DEADLINE : 0,
+                           .first = c.lease != 0 ? rate_first_leased : NULL },
         rate);
     if (error != WEIR_E_NONE) return error;
     struct rate_state *state = (*rate)->state;

@@ -190,11 +190,10 @@ static ALWAYS_INLINE struct weir_outcome run_call(struct weir_call *call,
     bool timed = false;
     struct weir_outcome outcome = operation(argument, &call->attempt);
     if (!given) now_ns = clock_out(call, &timed);
-    step = (struct weir_step) { .action = WEIR_DONE };
-    bool settled = machine_try_settle(call, pipeline, 1, outcome, now_ns, timed, &step);
-    if (likely(settled) && likely(step.action == WEIR_DONE)) return call->outcome;
+    enum settled settled = machine_try_settle(call, pipeline, 1, outcome, now_ns, timed, &step);
+    if (likely(settled == SETTLED_WELL)) return call->outcome;
     if (!timed) call->flags |= CALL_UNTIMED;
-    if (!settled) step = machine_settle_slow(call, 1, outcome, now_ns);
+    if (settled == SETTLED_NOT) step = machine_settle_slow(call, 1, outcome, now_ns);
     return drive_from(call, step, operation, argument, given_ns);
 }
 

@@ -188,7 +188,6 @@ static void create(void)
     for (uint32_t i = 0; i < EXPLORE_THREADS_MAX; i++) {
         struct weir_call *call = &world.caller[i].call;
         call->shard = (uint16_t)i;
-        call->solo = 1;
         call->flags = CALL_SEEDED;
         call->random = i;
     }

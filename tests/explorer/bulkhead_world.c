@@ -213,7 +213,6 @@ void world_create(void)
     for (uint32_t i = 0; i < EXPLORE_THREADS_MAX; i++) {
         struct weir_call *call = &world.caller[i].call;
         call->shard = (uint16_t)(explore_scenario()->shared_line ? SHARDS : i);
-        call->solo = !explore_scenario()->shared_line;
         call->flags = CALL_WEIGHTED;
         call->weight = given->weight[i] == 0 ? 1 : given->weight[i];
         if (given->held[i] == 0) continue;

@@ -189,7 +189,6 @@ static void admit_one(struct breaker *model, struct permit *permit, const struct
     permit->call = (struct weir_call) { .flags = CALL_SLOW | CALL_SEEDED,
         .random = op->b,
         .shard = (uint16_t)shard,
-        .solo = shard < SHARDS,
         .cursor = 2,
         .began_ns = now };
     struct weir_verdict verdict = model->policy->ops->admit(

@@ -25,7 +25,7 @@ void timeout_model(const struct program *program)
     for (uint32_t i = 0; i < program->count; i++) {
         const struct op *op = &program->op[i];
         uint32_t depth = 1 + op->kind % DEEPEST;
-        struct weir_call call = { .solo = 1 };
+        struct weir_call call = { .shard = 0 };
         uint64_t now = 1000 * WEIR_S, outer[DEEPEST], by = 0;
         call.attempt.deadline_ns = op->a % 3 == 0 ? WEIR_NEVER : now + op->b % (8 * WEIR_MS);
         uint64_t least = call.attempt.deadline_ns;
@@ -195,7 +195,7 @@ void retry_model(const struct program *program)
         const struct op *op = &program->op[i];
         now += op->b % (50 * WEIR_MS);
         if (model.ended == WEIR_NEVER) {
-            call = (struct weir_call) { .solo = 1, .cursor = 2, .budget = budget, .random = op->b };
+            call = (struct weir_call) { .cursor = 2, .budget = budget, .random = op->b };
             call.flags = (uint8_t)(CALL_SLOW | CALL_SEEDED | (op->kind % 4 != 0 ? CALL_IDEMPOTENT : 0));
             call.attempt.number = 1;
             call.attempt.deadline_ns = op->kind % 3 == 0 ? WEIR_NEVER : now + op->b % WEIR_S + 1;
@@ -291,7 +291,7 @@ static void one_call(struct fallback *model, const struct op *op, uint64_t now)
     if (op->kind % 8 == 1)
         came = (struct weir_outcome) { .status = WEIR_REJECTED, .reason = WEIR_REASON_FORCED, .by = 4 };
     uint64_t value = (uint64_t)op->b << 8 | 1;
-    struct weir_call call = { .solo = 1, .cursor = 2, .flags = CALL_SLOW };
+    struct weir_call call = { .cursor = 2, .flags = CALL_SLOW };
     call.attempt.deadline_ns = op->kind % 3 == 0 ? WEIR_NEVER : now + op->a;
     call.attempt.value = &value;
     uint64_t outside = call.attempt.deadline_ns, reserve = model->config.reserve_ns;

@@ -76,11 +76,9 @@ static void enter(struct bulkhead *model, struct permit *permit, const struct op
 {
     uint32_t shard = op->b % LINES;
     permit->weight = op->a % 4 == 0 ? 1 + op->a / 4 % 6 : 1;
-    permit->call = (struct weir_call) { .flags = CALL_WEIGHTED,
-        .weight = permit->weight,
-        .shard = (uint16_t)shard,
-        .solo = shard < SHARDS,
-        .cursor = 1 };
+    permit->call = (struct weir_call) {
+        .flags = CALL_WEIGHTED, .weight = permit->weight, .shard = (uint16_t)shard, .cursor = 1
+    };
     struct weir_verdict verdict = model->policy->ops->admit(
         model->policy->config, model->policy->state, &permit->slot, &permit->call, now);
     bool fits = model->in_use + permit->weight <= model->limit, any = false;

@@ -14,7 +14,6 @@ static inline struct weir_call hooks_call(uint32_t position)
     struct weir_call call;
     memset(&call, 0, sizeof call);
     call.shard = (uint16_t)thread_shard();
-    call.solo = call.shard < SHARDS;
     call.cursor = (uint8_t)position;
     call.attempt.deadline_ns = WEIR_NEVER;
     call.flags = CALL_SLOW | CALL_SEEDED;

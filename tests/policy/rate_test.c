@@ -335,7 +335,6 @@ TEST(rate, a_line_of_many_threads_has_no_credit)
     struct weir_policy *rate = RATE(.permits = 1, .burst = 20, .form = WEIR_FORM_SHARDED, .lease = 8);
     struct weir_call call = hooks_call(0);
     call.shard = SHARDS;
-    call.solo = 0;
     CHECK_EQ(hooks_admit(rate, &call, START).kind, WEIR_PASS);
     CHECK_EQ(weir_rate_stats(rate, START).tokens, 19);
     CHECK_EQ(weir_rate_stats(rate, START).leased, 0);
@@ -357,7 +356,7 @@ TEST(rate, leased_tokens_go_back_to_the_cell_in_their_own_instant_only)
     CHECK_EQ(hooks_settle(rate, &call, &rejected, START + 1).kind, WEIR_PASS);
     CHECK_EQ(weir_rate_stats(rate, START).leased, 7);
     CHECK_EQ(hooks_admit(rate, &call, START).kind, WEIR_PASS);
-    call.solo = 0; /* settled by a thread without a line of its own */
+    call.shard = SHARDS; /* settled by a thread without a line of its own */
     CHECK_EQ(hooks_settle(rate, &call, &rejected, START).kind, WEIR_PASS);
     CHECK_EQ(weir_rate_stats(rate, START).leased, 6);
     CHECK_EQ(weir_rate_stats(rate, START).given_back, 1);

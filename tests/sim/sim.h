@@ -87,6 +87,8 @@ struct watch {
     enum kind kind;
     struct weir_policy *policy;
     const struct weir_policy_ops *real;
+    admit_hook *first;
+    settle_hook *well;
     bool moded; /* an operator has had a hand on it */
     uint64_t timeout_ns, reserve_ns;
     struct breaker_watch breaker;

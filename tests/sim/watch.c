@@ -184,13 +184,13 @@ static void before_hook(struct visit *visit)
     }
 }
 
-static struct weir_verdict watched_admit(
-    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+static struct weir_verdict watch_admit(
+    struct visit visit, admit_hook *admit, const void *config, struct weir_slot *slot)
 {
-    struct visit visit = visit_of(state, slot, call, now_ns);
     before_admit(&visit);
     before_hook(&visit);
-    struct weir_verdict verdict = visit.watch->real->admit(config, state, slot, call, now_ns);
+    struct weir_verdict verdict =
+        admit(config, visit.watch->policy->state, slot, &visit.caller->call, visit.now_ns);
     switch (visit.watch->kind) {
     case BREAKER: breaker_admitted(&visit, verdict); break;
     case BULKHEAD: bulkhead_admitted(&visit, verdict); break;
@@ -205,15 +205,29 @@ static struct weir_verdict watched_admit(
     return verdict;
 }
 
-static struct weir_verdict watched_settle(const void *config, void *state, struct weir_slot *slot,
-    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
+static struct weir_verdict watched_admit(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    struct visit visit = visit_of(state, slot, call, now_ns);
+    return watch_admit(visit, visit.watch->real->admit, config, slot);
+}
+
+static struct weir_verdict watched_first(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    struct visit visit = visit_of(state, slot, call, now_ns);
+    return watch_admit(visit, visit.watch->first, config, slot);
+}
+
+static struct weir_verdict watch_settle(struct visit visit, settle_hook *settle, const void *config,
+    struct weir_slot *slot, struct weir_outcome *outcome)
 {
     struct weir_outcome came = *outcome;
-    struct visit visit = visit_of(state, slot, call, now_ns);
     visit.outcome = &came;
     before_settle(&visit);
     before_hook(&visit);
-    struct weir_verdict verdict = visit.watch->real->settle(config, state, slot, call, outcome, now_ns);
+    struct weir_verdict verdict =
+        settle(config, visit.watch->policy->state, slot, &visit.caller->call, outcome, visit.now_ns);
     switch (visit.watch->kind) {
     case BREAKER: breaker_settled(&visit, verdict); break;
     case BULKHEAD: bulkhead_settled(&visit, verdict); break;
@@ -226,6 +240,20 @@ static struct weir_verdict watched_settle(const void *config, void *state, struc
     }
     after_settle(&visit, verdict);
     return verdict;
+}
+
+static struct weir_verdict watched_settle(const void *config, void *state, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
+{
+    struct visit visit = visit_of(state, slot, call, now_ns);
+    return watch_settle(visit, visit.watch->real->settle, config, slot, outcome);
+}
+
+static struct weir_verdict watched_well(const void *config, void *state, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
+{
+    struct visit visit = visit_of(state, slot, call, now_ns);
+    return watch_settle(visit, visit.watch->well, config, slot, outcome);
 }
 
 /* The policy's operations, but for its admit and settle; one copy for each kind. */
@@ -242,7 +270,11 @@ void watch_policy(struct watch *watch, struct weir_policy *policy, enum kind kin
     watch->kind = kind;
     watch->policy = policy;
     watch->real = real[kind];
+    watch->first = policy->first;
+    watch->well = policy->well;
     policy->ops = &watched[kind];
+    policy->first = watched_first;
+    policy->well = watched_well;
 }
 
 void watch_event(struct watch *watch, const struct weir_event *event)
