@@ -78,11 +78,23 @@ struct weir_verdict machine_settle_one(
     return answer;
 }
 
+/* A budget that two retries of the pipeline share hears of a call once. */
+static bool is_named_before(const struct weir_pipeline *pipeline, uint32_t position)
+{
+    for (uint32_t i = 0; i < position; i++) {
+        const struct weir_policy *policy = pipeline->policy[i];
+        if (policy->head->kind != POLICY_RETRY) continue;
+        if (policy->auxiliary == pipeline->policy[position]->auxiliary) return true;
+    }
+    return false;
+}
+
 void machine_deposit(const struct weir_pipeline *pipeline, uint64_t calls, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < pipeline->count; i++) {
         const struct weir_policy *policy = pipeline->policy[i];
-        if (policy->head->kind == POLICY_RETRY) budget_deposit(policy->auxiliary, calls, now_ns);
+        if (policy->head->kind != POLICY_RETRY || is_named_before(pipeline, i)) continue;
+        budget_deposit(policy->auxiliary, calls, now_ns);
     }
 }
 

@@ -3,6 +3,8 @@
 #include "base/arithmetic.h"
 #include "policy/budget.h"
 
+#include <weir/pipeline.h>
+
 #include <stdio.h>
 
 #define START (1000 * WEIR_S)
@@ -147,6 +149,29 @@ static void follow_model(uint64_t seed)
 TEST(budget, follows_a_model)
 {
     for (uint64_t seed = 1; seed <= 100; seed++) follow_model(seed);
+}
+
+/* Two retries of a pipeline that share a budget: a call is one call. */
+TEST(budget, hears_of_a_call_once)
+{
+    struct weir_budget *budget = BUDGET(.percent = 100, .floor_per_s = 1);
+    struct weir_policy *order[2];
+    struct weir_pipeline *pipeline;
+    struct weir_call call;
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(weir_retry_create(WEIR_CONFIG(weir_retry_config, .budget = budget), &order[i]), WEIR_E_NONE);
+    }
+    CHECK_EQ(weir_pipeline_create(NULL, order, 2, &pipeline), WEIR_E_NONE);
+    charge_all(budget, START);
+    for (int i = 0; i < 4; i++) { /* they are reported one by one if they fail */
+        CHECK_EQ(weir_call_begin(&call, pipeline, NULL, START).action, WEIR_RUN);
+        struct weir_outcome failed = { .status = WEIR_FAILED };
+        CHECK_EQ(weir_call_settle(&call, 1, failed, START).action, WEIR_DONE);
+    }
+    CHECK_EQ(tokens(budget, START), 4);
+    weir_pipeline_destroy(pipeline);
+    for (int i = 0; i < 2; i++) weir_policy_release(order[i]);
+    weir_budget_release(budget);
 }
 
 /* ---- config ---- */
