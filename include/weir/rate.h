@@ -33,14 +33,15 @@ WEIR_API WEIR_MUST_USE enum weir_error weir_rate_create(
     const struct weir_rate_config *config, struct weir_policy **rate);
 
 /* Alone: takes cost tokens (1 or more) or is refused; .retry_after_ns says when they would be there. A
- * cost above the burst is refused with code -1: it can never pass. Nothing is to be released. */
+ * cost above the burst is refused with code -1: it can never pass. Nothing is to be released. now_ns is an
+ * instant of CLOCK_MONOTONIC; WEIR_NEVER aborts, as it would leave nothing to the others. */
 WEIR_API WEIR_MUST_USE struct weir_outcome weir_rate_acquire(struct weir_policy *rate, uint32_t cost);
 WEIR_API WEIR_MUST_USE struct weir_outcome weir_rate_acquire_at(
     struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
 
 /* Takes cost tokens whose turn comes at *at_ns (>= now_ns), at most wait_ns from now; else REJECTED and
- * nothing is taken. It may be given back, once: what has grown
- * back by then is not restored, nor what lies before turns that others wait for. */
+ * nothing is taken. It may be given back, once: what has grown back by then is not restored, nor what lies
+ * before turns that others wait for. now_ns as above. */
 WEIR_API WEIR_MUST_USE struct weir_outcome weir_rate_reserve_at(struct weir_policy *rate, uint32_t cost,
     uint64_t wait_ns, uint64_t now_ns, struct weir_permit *permit, uint64_t *at_ns);
 WEIR_API void weir_rate_give_back_at(struct weir_policy *rate, struct weir_permit *permit, uint64_t now_ns);

@@ -128,10 +128,12 @@ COLD struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, u
     return outcome;
 }
 
-void rate_require(const struct weir_policy *rate, uint32_t cost, const char *function)
+/* What is taken at no instant would leave nothing to anybody at any. */
+void rate_require(const struct weir_policy *rate, uint32_t cost, uint64_t now_ns, const char *function)
 {
     policy_require(rate, POLICY_RATE, function);
     WEIR_REQUIRE(cost != 0, function, "cost is 0");
+    WEIR_REQUIRE(now_ns != WEIR_NEVER, function, "now_ns is WEIR_NEVER, expected an instant");
 }
 
 /* An operator's hand: what the machine does in a pipeline. */
@@ -169,7 +171,7 @@ struct weir_outcome rate_acquire_either(struct weir_policy *rate, uint32_t cost,
 
 COLD struct weir_outcome rate_acquire_slow(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
 {
-    rate_require(rate, cost, "weir_rate_acquire_at");
+    rate_require(rate, cost, now_ns, "weir_rate_acquire_at");
     enum weir_mode mode = weir_policy_mode(rate);
     if (mode == WEIR_MODE_ON) return rate_acquire_either(rate, cost, now_ns);
     return acquire_by_mode(rate, mode, cost, now_ns);
@@ -202,7 +204,7 @@ struct weir_outcome weir_rate_reserve_at(struct weir_policy *rate, uint32_t cost
     uint64_t now_ns, struct weir_permit *permit, uint64_t *at_ns)
 {
     static const char function[] = "weir_rate_reserve_at";
-    rate_require(rate, cost, function);
+    rate_require(rate, cost, now_ns, function);
     WEIR_REQUIRE(permit != NULL, function, "permit is NULL");
     WEIR_REQUIRE(at_ns != NULL, function, "at_ns is NULL");
     *permit = (struct weir_permit) { .began_ns = now_ns };

@@ -61,7 +61,7 @@ static ALWAYS_INLINE bool rate_take(const struct rate_config *config, struct rat
 struct weir_outcome rate_acquire_slow(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
 struct weir_outcome rate_acquire_either(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
 struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, uint64_t now_ns);
-void rate_require(const struct weir_policy *rate, uint32_t cost, const char *function);
+void rate_require(const struct weir_policy *rate, uint32_t cost, uint64_t now_ns, const char *function);
 
 /* A rate limit as it should be, and a thread that has its shard. */
 static ALWAYS_INLINE bool rate_is_plain(const struct weir_policy *rate, uint32_t cost)
@@ -77,7 +77,7 @@ static ALWAYS_INLINE bool rate_is_plain(const struct weir_policy *rate, uint32_t
 static ALWAYS_INLINE bool rate_acquire_credit(struct weir_policy *rate, uint32_t cost)
 {
     if (unlikely(!rate_is_plain(rate, cost))) {
-        rate_require(rate, cost, "weir_rate_acquire");
+        rate_require(rate, cost, 0, "weir_rate_acquire");
         return false;
     }
     const struct rate_config *config = rate->config;
@@ -93,7 +93,9 @@ static ALWAYS_INLINE bool rate_acquire_credit(struct weir_policy *rate, uint32_t
 static ALWAYS_INLINE struct weir_outcome rate_acquire(
     struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
 {
-    if (unlikely(!rate_is_plain(rate, cost))) return rate_acquire_slow(rate, cost, now_ns);
+    bool plain = rate_is_plain(rate, cost);
+    plain &= now_ns != WEIR_NEVER;
+    if (unlikely(!plain)) return rate_acquire_slow(rate, cost, now_ns);
     const struct rate_config *config = rate->config;
     uint32_t line = weir_thread.shard - 1;
     bool solo = line < SHARDS;

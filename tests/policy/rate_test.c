@@ -67,7 +67,7 @@ TEST(rate, stays_a_limit_at_the_ends_of_time)
         CHECK(!acquire(rate, 1, instants[i]));
     }
     /* After 73 years time stands still. */
-    CHECK(!acquire(rate, 1, WEIR_NEVER));
+    CHECK(!acquire(rate, 1, WEIR_NEVER - 1));
     weir_policy_release(rate);
 }
 
@@ -406,5 +406,17 @@ TEST(rate, defaults_and_description)
     weir_policy_release(rate);
     rate = RATE(.permits = 1, .period_ns = 86400 * WEIR_S);
     CHECK_EQ(weir_rate_stats(rate, START).burst, 1);
+    weir_policy_release(rate);
+}
+
+TEST(rate, nothing_is_taken_at_no_instant)
+{
+    static const char message[] = "now_ns is WEIR_NEVER, expected an instant";
+    struct weir_policy *rate = RATE(.permits = 10, .form = WEIR_FORM_SINGLE);
+    struct weir_permit permit;
+    uint64_t at_ns;
+    CHECK_ABORTS((void)weir_rate_acquire_at(rate, 1, WEIR_NEVER).status, message);
+    CHECK_ABORTS((void)weir_rate_reserve_at(rate, 1, 0, WEIR_NEVER, &permit, &at_ns).status, message);
+    CHECK_EQ(weir_rate_acquire_at(rate, 1, START).status, WEIR_OK);
     weir_policy_release(rate);
 }
