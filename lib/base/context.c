@@ -68,6 +68,7 @@ void weir_context_enter(struct weir_context *context)
 
 void weir_context_leave(struct weir_context *context)
 {
+    WEIR_REQUIRE(context != NULL, "weir_context_leave", "context is NULL");
     WEIR_REQUIRE(weir_thread.context == context, "weir_context_leave",
         "the context is not this thread's current one (leave in reverse order, on the same thread)");
     weir_thread.context = context->outer;

@@ -20,6 +20,7 @@ void weir_histogram_destroy(struct weir_histogram *histogram)
 
 void weir_histogram_record(struct weir_histogram *histogram, uint64_t value_ns)
 {
+    WEIR_REQUIRE(histogram != NULL, "weir_histogram_record", "histogram is NULL");
     uint32_t line = thread_shard();
     histogram_record(histogram, line, line < SHARDS, value_ns);
 }
@@ -34,6 +35,8 @@ static uint64_t cell_count(const struct weir_histogram *histogram, uint32_t cell
 /* Into the line that every thread may add to atomically. */
 void weir_histogram_merge(struct weir_histogram *target, const struct weir_histogram *source)
 {
+    WEIR_REQUIRE(target != NULL, "weir_histogram_merge", "target is NULL");
+    WEIR_REQUIRE(source != NULL, "weir_histogram_merge", "source is NULL");
     for (uint32_t cell = 0; cell < HISTOGRAM_CELLS; cell++) {
         uint64_t count = cell_count(source, cell);
         if (count != 0) atomic_add_relaxed(&target->line[SHARDS].cell[cell], count);
@@ -42,6 +45,7 @@ void weir_histogram_merge(struct weir_histogram *target, const struct weir_histo
 
 uint64_t weir_histogram_count(const struct weir_histogram *histogram)
 {
+    WEIR_REQUIRE(histogram != NULL, "weir_histogram_count", "histogram is NULL");
     uint64_t count = 0;
     for (uint32_t cell = 0; cell < HISTOGRAM_CELLS; cell++) count += cell_count(histogram, cell);
     return count;
@@ -58,6 +62,7 @@ static uint64_t middle_of(uint32_t cell)
 
 uint64_t weir_histogram_quantile(const struct weir_histogram *histogram, uint32_t millionths)
 {
+    WEIR_REQUIRE(histogram != NULL, "weir_histogram_quantile", "histogram is NULL");
     uint64_t count = weir_histogram_count(histogram);
     if (count == 0) return 0;
     if (millionths > 1000000) millionths = 1000000;

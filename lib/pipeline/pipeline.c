@@ -166,31 +166,37 @@ void weir_pipeline_destroy(struct weir_pipeline *pipeline)
 
 const char *weir_pipeline_name(const struct weir_pipeline *pipeline)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_name", "pipeline is NULL");
     return pipeline->name;
 }
 
 size_t weir_pipeline_count(const struct weir_pipeline *pipeline)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_count", "pipeline is NULL");
     return pipeline->count;
 }
 
 struct weir_policy *weir_pipeline_policy(const struct weir_pipeline *pipeline, size_t position)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_policy", "pipeline is NULL");
     return position < pipeline->count ? pipeline->policy[position] : NULL;
 }
 
 size_t weir_pipeline_call_size(const struct weir_pipeline *pipeline)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_call_size", "pipeline is NULL");
     return sizeof(struct weir_call) + ROWS * (size_t)pipeline->result_size;
 }
 
 const struct weir_histogram *weir_pipeline_latency(const struct weir_pipeline *pipeline)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_latency", "pipeline is NULL");
     return pipeline->latency;
 }
 
 struct weir_outcome weir_call_fallback(struct weir_call *call, void *argument)
 {
+    WEIR_REQUIRE(call != NULL, "weir_call_fallback", "call is NULL");
     WEIR_REQUIRE(call->falling != 0, "weir_call_fallback", "no step asked for a fallback function");
     const struct weir_policy *policy = call->pipeline->policy[call->falling - 1];
     weir_operation *function = (weir_operation *)policy->auxiliary;
@@ -199,6 +205,7 @@ struct weir_outcome weir_call_fallback(struct weir_call *call, void *argument)
 
 size_t weir_pipeline_deliver(const struct weir_pipeline *pipeline)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_deliver", "pipeline is NULL");
     if (pipeline->events == NULL) return 0;
     return event_ring_deliver(pipeline->events, &pipeline->sink, pipeline);
 }

@@ -65,6 +65,7 @@ void pipeline_forked(struct weir_pipeline *pipeline)
 
 struct weir_pipeline_stats weir_pipeline_stats(const struct weir_pipeline *pipeline)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_stats", "pipeline is NULL");
     (void)process_generation();
     struct weir_pipeline_stats stats = { .in_flight = in_flight(pipeline) };
     uint64_t ok;

@@ -131,6 +131,7 @@ enum weir_error weir_policy_create(const struct weir_policy_spec *given, struct 
 
 void *weir_policy_state(struct weir_policy *policy)
 {
+    WEIR_REQUIRE(policy != NULL, "weir_policy_state", "policy is NULL");
     return policy->state;
 }
 
@@ -161,11 +162,13 @@ void weir_policy_release(struct weir_policy *policy)
 
 const char *weir_policy_name(const struct weir_policy *policy)
 {
+    WEIR_REQUIRE(policy != NULL, "weir_policy_name", "policy is NULL");
     return policy->name;
 }
 
 const char *weir_policy_kind(const struct weir_policy *policy)
 {
+    WEIR_REQUIRE(policy != NULL, "weir_policy_kind", "policy is NULL");
     return policy->ops->kind;
 }
 
@@ -183,6 +186,7 @@ void weir_policy_set_mode(struct weir_policy *policy, enum weir_mode mode)
 
 enum weir_mode weir_policy_mode(const struct weir_policy *policy)
 {
+    WEIR_REQUIRE(policy != NULL, "weir_policy_mode", "policy is NULL");
     return (enum weir_mode)atomic_load_acquire(&policy->head->mode);
 }
 
@@ -196,6 +200,7 @@ void policy_post(struct weir_policy *policy)
 
 uint32_t weir_call_weight(const struct weir_call *call)
 {
+    WEIR_REQUIRE(call != NULL, "weir_call_weight", "call is NULL");
     return call_weight(call);
 }
 

@@ -79,6 +79,7 @@ static uint64_t clock_waiting(const struct weir_pipeline *pipeline)
 
 uint64_t weir_pipeline_now(const struct weir_pipeline *pipeline)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_now", "pipeline is NULL");
     return clock_in(pipeline);
 }
 

@@ -1,6 +1,8 @@
 /* What a pipeline says of itself now: the texts are lib/pipeline's, the clock is read here. */
 #include "pipeline/text.h"
 
+#include "base/check.h"
+
 char *weir_outcome_text(
     char *buffer, size_t size, const struct weir_pipeline *pipeline, struct weir_outcome outcome)
 {
@@ -11,5 +13,6 @@ char *weir_outcome_text(
 size_t weir_pipeline_explain(
     const struct weir_pipeline *pipeline, uint64_t deadline_ns, char *buffer, size_t size)
 {
+    WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_explain", "pipeline is NULL");
     return pipeline_explain(pipeline, deadline_ns, weir_pipeline_now(pipeline), buffer, size);
 }

@@ -13,7 +13,10 @@
 void weir_test_callee_script(struct weir_test_callee *callee, struct weir_test_clock *clock,
     const struct weir_test_step *steps, size_t count)
 {
+    TEST_REQUIRE(callee != NULL, "weir_test_callee_script", "callee is NULL");
+    TEST_REQUIRE(clock != NULL, "weir_test_callee_script", "clock is NULL");
     TEST_REQUIRE(count > 0, "weir_test_callee_script", "there is no step");
+    TEST_REQUIRE(steps != NULL, "weir_test_callee_script", "steps is NULL");
     memset(callee, 0, sizeof *callee);
     callee->clock = clock;
     callee->steps = steps;
@@ -23,6 +26,8 @@ void weir_test_callee_script(struct weir_test_callee *callee, struct weir_test_c
 void weir_test_callee_random(
     struct weir_test_callee *callee, struct weir_test_clock *clock, struct weir_test_chances chances)
 {
+    TEST_REQUIRE(callee != NULL, "weir_test_callee_random", "callee is NULL");
+    TEST_REQUIRE(clock != NULL, "weir_test_callee_random", "clock is NULL");
     TEST_REQUIRE(chances.failure_percent <= 100, "weir_test_callee_random", "failure_percent is above 100");
     TEST_REQUIRE(chances.duration_min_ns <= chances.duration_max_ns, "weir_test_callee_random",
         "duration_min_ns is above duration_max_ns");
@@ -68,6 +73,7 @@ static bool pass_time(struct weir_test_callee *callee, const struct weir_context
 
 struct weir_outcome weir_test_callee_run(void *argument, const struct weir_attempt *attempt)
 {
+    TEST_REQUIRE(argument != NULL, "weir_test_callee_run", "argument is NULL");
     struct weir_test_callee *callee = argument;
     uint64_t begin_ns = weir_test_clock_now(callee->clock);
     struct weir_test_step step = callee->steps == NULL ? draw(&callee->chances) : next_step(callee);

@@ -1,6 +1,8 @@
 /* Seeds, draws, and hashes over what happened. */
 #include <weir/testing.h>
 
+#include "misuse.h"
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -60,6 +62,7 @@ void weir_test_fail(const char *format, ...)
 /* By multiplication (Lemire), whose bias is below 2^-32 for ranges below 2^32. */
 uint64_t weir_test_draw(uint64_t *state, uint64_t low, uint64_t high)
 {
+    TEST_REQUIRE(state != NULL, "weir_test_draw", "state is NULL");
     *state += UINT64_C(0x9e3779b97f4a7c15);
     uint64_t number = mix(*state), span = high - low + 1;
     if (span == 0) return number;
@@ -70,12 +73,14 @@ uint64_t weir_test_draw(uint64_t *state, uint64_t low, uint64_t high)
 
 void weir_test_trace_number(struct weir_test_trace *trace, uint64_t number)
 {
+    TEST_REQUIRE(trace != NULL, "weir_test_trace_number", "trace is NULL");
     trace->hash = mix(trace->hash * UINT64_C(0x9e3779b97f4a7c15) + number + ++trace->length);
 }
 
 /* Field by field: padding says nothing. */
 void weir_test_trace_outcome(struct weir_test_trace *trace, struct weir_outcome outcome)
 {
+    TEST_REQUIRE(trace != NULL, "weir_test_trace_outcome", "trace is NULL");
     uint64_t small = outcome.status | (uint64_t)outcome.reason << 8 | (uint64_t)outcome.by << 16 |
         (uint64_t)outcome.flags << 24 | (uint64_t)(uint32_t)outcome.code << 32;
     weir_test_trace_number(trace, small);
@@ -84,6 +89,7 @@ void weir_test_trace_outcome(struct weir_test_trace *trace, struct weir_outcome 
 
 void weir_test_trace_step(struct weir_test_trace *trace, struct weir_step step)
 {
+    TEST_REQUIRE(trace != NULL, "weir_test_trace_step", "trace is NULL");
     uint64_t small = step.action | (uint64_t)step.what << 8 | (uint64_t)step.attempt << 16 |
         (uint64_t)step.pending << 24 | (uint64_t)step.abandon_mask << 32;
     weir_test_trace_number(trace, small);
@@ -102,5 +108,6 @@ static void trace_event(void *argument, const struct weir_pipeline *pipeline, co
 
 struct weir_sink weir_test_trace_sink(struct weir_test_trace *trace)
 {
+    TEST_REQUIRE(trace != NULL, "weir_test_trace_sink", "trace is NULL");
     return (struct weir_sink) { trace_event, trace };
 }

@@ -16,18 +16,21 @@ static void jump(struct weir_test_clock *clock, uint64_t to_ns)
 
 void weir_test_clock_init(struct weir_test_clock *clock, uint64_t start_ns)
 {
+    TEST_REQUIRE(clock != NULL, "weir_test_clock_init", "clock is NULL");
     memset(clock, 0, sizeof *clock);
     clock->now_ns = start_ns == 0 ? WEIR_TEST_START_NS : start_ns;
 }
 
 uint64_t weir_test_clock_now(const struct weir_test_clock *clock)
 {
+    TEST_REQUIRE(clock != NULL, "weir_test_clock_now", "clock is NULL");
     return __atomic_load_n(&clock->now_ns, __ATOMIC_ACQUIRE);
 }
 
 void weir_test_clock_at(
     struct weir_test_clock *clock, uint64_t at_ns, weir_test_action *action, void *argument)
 {
+    TEST_REQUIRE(clock != NULL, "weir_test_clock_at", "clock is NULL");
     TEST_REQUIRE(clock->count < WEIR_TEST_ACTIONS_MAX, "weir_test_clock_at",
         "more than WEIR_TEST_ACTIONS_MAX actions are scheduled");
     uint32_t i = clock->count++;
@@ -58,6 +61,7 @@ static bool run_next(struct weir_test_clock *clock, uint64_t until_ns)
 
 void weir_test_clock_advance(struct weir_test_clock *clock, uint64_t duration_ns)
 {
+    TEST_REQUIRE(clock != NULL, "weir_test_clock_advance", "clock is NULL");
     uint64_t end_ns = clock->now_ns + duration_ns;
     if (end_ns < duration_ns) end_ns = WEIR_NEVER;
     while (run_next(clock, end_ns)) continue;
@@ -81,5 +85,6 @@ static void wait_until(void *argument, uint64_t until_ns)
 
 struct weir_clock weir_test_clock_use(struct weir_test_clock *clock)
 {
+    TEST_REQUIRE(clock != NULL, "weir_test_clock_use", "clock is NULL");
     return (struct weir_clock) { read_clock, wait_until, clock };
 }
