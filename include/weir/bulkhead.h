@@ -33,8 +33,8 @@ WEIR_API WEIR_MUST_USE struct weir_outcome weir_bulkhead_acquire(
     struct weir_policy *bulkhead, uint32_t weight, struct weir_permit *permit);
 WEIR_API void weir_bulkhead_release(struct weir_policy *bulkhead, struct weir_permit *permit);
 
-/* 1..1000000, else INVALID. A call that waits and is heavier than a limit lowered meanwhile keeps its turn, and those
- * behind it wait, until the limit is raised or its wait is over. */
+/* 1..1000000, else INVALID. Lowered below what is in use, nobody is let in until enough was given back. A call that
+ * waits and is heavier than the new limit is refused (BULKHEAD_FULL) when its turn comes. */
 WEIR_API WEIR_MUST_USE enum weir_error weir_bulkhead_set_limit(struct weir_policy *bulkhead, uint32_t limit);
 
 struct weir_bulkhead_stats {

@@ -22,6 +22,12 @@ static uint64_t with_state(uint64_t waiter, uint32_t state)
     return (waiter & ~((UINT64_C(1) << WAITER_STATE_BITS) - 1)) | state;
 }
 
+static uint64_t granted(uint64_t waiter, uint32_t weight)
+{
+    uint64_t ticket = waiter >> WAITER_TICKET_SHIFT;
+    return ticket << WAITER_TICKET_SHIFT | (uint64_t)weight << WAITER_STATE_BITS | GRANTED;
+}
+
 /* ---- permits ---- */
 
 /* Takes up to `most` out of a cell. */
@@ -59,6 +65,7 @@ static bool reserve(const struct bulkhead_config *config, struct bulkhead_state 
 
 static void unreserve(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight)
 {
+    if (weight == 0) return;
     if (config->cells == 0) atomic_sub_seq_cst(&state->word, (uint64_t)weight);
     else atomic_add_seq_cst(&state->cell[0].free, (uint64_t)weight);
 }
@@ -128,8 +135,9 @@ static enum grant grant(const struct bulkhead_config *config, struct bulkhead_st
     if (first == NULL) return GRANT_NONE;
     if (atomic_load_seq_cst(&state->pumps) != mark) return GRANT_LEFT;
     uint32_t weight = weight_of(seen);
-    if (!reserve(config, state, weight)) return GRANT_NONE;
-    if (atomic_cas_seq_cst(first, &seen, with_state(seen, GRANTED))) return GRANT_DONE;
+    if (weight > bulkhead_limit(config, state)) weight = 0;
+    else if (!reserve(config, state, weight)) return GRANT_NONE;
+    if (atomic_cas_seq_cst(first, &seen, granted(seen, weight))) return GRANT_DONE;
     unreserve(config, state, weight); /* it left while we were at it */
     return GRANT_LEFT;
 }
@@ -180,10 +188,13 @@ bool bulkhead_waiter_granted(const struct bulkhead_state *state, uint32_t waiter
     return state_of(atomic_load_seq_cst(&state->waiter[waiter])) != WAITING;
 }
 
-void bulkhead_take_grant(struct bulkhead_state *state, uint32_t waiter)
+/* Answers the weight that was granted; 0: none ever will be, it is refused. */
+uint32_t bulkhead_take_grant(struct bulkhead_state *state, uint32_t waiter)
 {
+    uint32_t weight = weight_of(atomic_load_relaxed(&state->waiter[waiter]));
     atomic_store_release(&state->waiter[waiter], (uint64_t)FREE);
     atomic_sub_seq_cst(&state->word, WAITER_ONE);
+    return weight;
 }
 
 /* False: it was granted before it could leave. */

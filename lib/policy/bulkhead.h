@@ -11,6 +11,9 @@
  *       ^                  |                  |                       |
  *       '----- leave ------+------ take ------+--------- take --------'        by the waiting call only
  *
+ * What is first and heavier than a limit that was lowered meanwhile is granted a weight of 0: it is refused, as
+ * if it came now, and holds up nobody.
+ *
  * Invariants:
  *   1. in use never exceeds the limit, except after the limit was lowered, and then nobody is admitted;
  *   2. nobody overtakes: a newcomer sees waiters in the word and queues behind them;
@@ -101,7 +104,7 @@ bool bulkhead_gather(const struct bulkhead_config *config, struct bulkhead_state
 enum weir_reason bulkhead_enqueue(
     const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight, uint32_t *waiter);
 bool bulkhead_waiter_granted(const struct bulkhead_state *state, uint32_t waiter);
-void bulkhead_take_grant(struct bulkhead_state *state, uint32_t waiter);
+uint32_t bulkhead_take_grant(struct bulkhead_state *state, uint32_t waiter);
 bool bulkhead_withdraw(struct bulkhead_state *state, uint32_t waiter);
 uint32_t bulkhead_next_woken(const struct bulkhead_config *config, struct bulkhead_state *state);
 bool bulkhead_change_limit(

@@ -10,12 +10,25 @@ static struct weir_verdict woken(struct weir_verdict verdict, bool handed)
     return verdict;
 }
 
-static void take_grant(const struct bulkhead_config *config, struct bulkhead_state *state,
+/* False: the limit has sunk below what it needs, it holds nothing. */
+static bool take_grant(const struct bulkhead_config *config, struct bulkhead_state *state,
     struct weir_slot *slot, const struct weir_call *call)
 {
-    bulkhead_take_grant(state, (uint32_t)slot->word[1] - 1);
+    uint32_t weight = bulkhead_take_grant(state, (uint32_t)slot->word[1] - 1);
     uint32_t cell = config->cells == 0 ? 0 : bulkhead_cell(config, call->shard);
-    *slot = (struct weir_slot) { { slot_held(cell, call_weight(call)), 0 } };
+    *slot = (struct weir_slot) { { slot_held(cell, weight), 0 } };
+    return weight != 0;
+}
+
+/* The wait of a call that was handed something is over. */
+static struct weir_verdict end_wait(const struct bulkhead_config *config, struct bulkhead_state *state,
+    struct weir_slot *slot, const struct weir_call *call)
+{
+    bool taken = take_grant(config, state, slot, call);
+    policy_count(state, call, taken ? BULKHEAD_HANDED_OVER : BULKHEAD_LEFT);
+    if (taken) return verdict(WEIR_PASS);
+    policy_count(state, call, BULKHEAD_REFUSED_FULL);
+    return verdict_refuse(WEIR_REASON_BULKHEAD_FULL, 0);
 }
 
 static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, struct bulkhead_state *state,
@@ -40,9 +53,7 @@ static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, s
     *slot = (struct weir_slot) { { time_add(now_ns, config->wait_max_ns), waiter + 1 } };
     if (bulkhead_pump(config, state)) handed = true;
     if (bulkhead_waiter_granted(state, waiter)) {
-        take_grant(config, state, slot, call);
-        policy_count(state, call, BULKHEAD_HANDED_OVER);
-        return woken(verdict(WEIR_PASS), handed);
+        return woken(end_wait(config, state, slot, call), handed);
     }
     struct weir_verdict hold = verdict(WEIR_HOLD);
     hold.waiter = waiter + 1;
@@ -68,9 +79,7 @@ static COLD struct weir_verdict ask_again(const struct bulkhead_config *config, 
             return woken(verdict_refuse(WEIR_REASON_QUEUE_WAIT, 0), bulkhead_pump(config, state));
         }
     }
-    take_grant(config, state, slot, call);
-    policy_count(state, call, BULKHEAD_HANDED_OVER);
-    return verdict(WEIR_PASS);
+    return end_wait(config, state, slot, call);
 }
 
 /* On the fast lists nobody is held yet, and the form is known. */
@@ -118,8 +127,8 @@ static COLD struct weir_verdict leave_queue(const struct bulkhead_config *config
 {
     policy_count(state, call, BULKHEAD_LEFT);
     if (!bulkhead_withdraw(state, (uint32_t)slot->word[1] - 1)) {
-        take_grant(config, state, slot, call);
-        bulkhead_give(config, state, slot->word[0]);
+        bool taken = take_grant(config, state, slot, call);
+        if (taken) bulkhead_give(config, state, slot->word[0]);
     }
     return give_and_look(config, state);
 }

@@ -118,6 +118,15 @@ static void lower_and_raise(uint32_t thread)
     }
 }
 
+/* Thread 1 needs more than the limit that thread 2 lowers to: it gets in before, or is refused, but waits for
+ * nothing that cannot be. */
+static void heavy_and_lowered(uint32_t thread)
+{
+    if (thread == 0) world_leave(0);
+    else if (thread == 2) world_set_limit(1);
+    else if (world_enter(1)) world_leave(1);
+}
+
 /* Two hands on the limit at once. */
 static void two_set(uint32_t thread)
 {
@@ -191,6 +200,8 @@ static const struct scenario scenarios[] = {
         .argument = SETUP(ONE_WORD, 2, 0, .ordered = true) },
     { "limit/lowered_and_raised", 3, world_create, lower_and_raise, NULL, world_end, .bound = 3,
         .argument = SETUP(ONE_WORD, 2, 2, .weight = { 2, 2 }) },
+    { "limit/too_heavy", 3, world_create, heavy_and_lowered, NULL, world_end,
+        .argument = SETUP(ONE_WORD, 2, 1, .held = { 1 }, .weight = { 0, 2 }) },
     { "limit/two_set", 4, world_create, two_set, step_two_set, world_end, .bound = 3,
         .argument = SETUP(ONE_WORD, 2, 0) },
     { "sharded/3x1", 3, world_create, pass, world_step, world_end, .never_waits = true,
@@ -213,6 +224,8 @@ static const struct scenario scenarios[] = {
         .argument = SETUP(SHARDED, 2, 0, .ordered = true) },
     { "sharded/lowered_and_raised", 3, world_create, lower_and_raise, NULL, world_end, .bound = 2,
         .argument = SETUP(SHARDED, 2, 2, .weight = { 2, 1 }) },
+    { "sharded/too_heavy", 3, world_create, heavy_and_lowered, NULL, world_end, .bound = 3,
+        .argument = SETUP(SHARDED, 2, 1, .held = { 1 }, .weight = { 0, 2 }) },
     { "sharded/two_set", 3, world_create, two_set, step_two_set, world_end, .bound = 3,
         .argument = SETUP(SHARDED, 2, 0, .weight = { 0, 0, 4 }) },
 };

@@ -15,7 +15,7 @@
 enum {
     REGIONS_MAX = 16,
     SEEN_MAX = 48,
-    SPINS = 3,
+    SPINS = 5, /* the pump may come by each of two cells twice, and is not waiting */
     OUTCOMES_MAX = 4096,
     TOUCHED_MAX = 4096,
     PATH_END = STEPS_MAX

@@ -14,7 +14,7 @@ struct permit {
     struct weir_slot slot;
     uint32_t weight;
     uint64_t until;
-    bool taken, waits, granted;
+    bool taken, waits, granted, dismissed; /* dismissed: granted nothing, it is too heavy now */
 };
 
 #define PERMITS 40
@@ -35,6 +35,11 @@ static bool hand_over(struct bulkhead *model)
     for (uint32_t i = 0; i < model->waiting; i++) {
         struct permit *first = model->list[i];
         if (first->granted) continue;
+        first->dismissed = first->weight > model->limit;
+        if (first->dismissed) {
+            first->granted = any = true;
+            continue;
+        }
         if (model->in_use + first->weight > model->limit) break;
         model->in_use += first->weight;
         first->granted = any = true;
@@ -110,7 +115,13 @@ static void ask_again(struct bulkhead *model, struct permit *permit, uint64_t no
     struct weir_verdict verdict = model->policy->ops->admit(
         model->policy->config, model->policy->state, &permit->slot, &permit->call, now);
     bool any = false;
-    if (permit->granted) {
+    if (permit->dismissed) {
+        SAME(verdict.kind << 8 | verdict.reason, WEIR_REFUSE << 8 | WEIR_REASON_BULKHEAD_FULL,
+            "bulkhead: too heavy for the limit now");
+        permit->granted = permit->dismissed = false;
+        model->full++;
+        model->left++;
+    } else if (permit->granted) {
         SAME(verdict.kind, WEIR_PASS, "bulkhead: handed over");
         permit->taken = true;
         model->handed++;
@@ -139,8 +150,9 @@ static void give_back(struct bulkhead *model, struct permit *permit, uint64_t no
         leave_list(model, permit);
         model->left++;
     }
-    if (permit->taken || permit->granted) model->in_use -= permit->weight;
-    permit->taken = permit->waits = permit->granted = false;
+    bool held = permit->taken || permit->granted;
+    if (held && !permit->dismissed) model->in_use -= permit->weight;
+    permit->taken = permit->waits = permit->granted = permit->dismissed = false;
     permit->call.held = 0;
     compare_woken(model, verdict, hand_over(model));
 }

@@ -282,6 +282,38 @@ TEST(bulkhead_queue, a_lowered_limit_is_paid_before_anybody_is_let_in)
     }
 }
 
+/* It is refused when its turn comes, as if it came now, and those behind it go on. */
+TEST(bulkhead_queue, too_heavy_for_a_lowered_limit_is_refused_and_blocks_nobody)
+{
+    IN_BOTH_FORMS(form)
+    {
+        struct guest inside, heavy, light, gone;
+        struct weir_pipeline *pipeline =
+            around(BULKHEAD(.limit = 4, .queue = 3, .wait_max_ns = WEIR_S, .form = form));
+        CHECK_EQ(come(&inside, pipeline, 4, NULL, START), WEIR_RUN);
+        CHECK_EQ(come(&heavy, pipeline, 3, NULL, START), WEIR_WAIT);
+        CHECK_EQ(come(&light, pipeline, 1, NULL, START), WEIR_WAIT);
+        CHECK_EQ(come(&gone, pipeline, 3, NULL, START), WEIR_WAIT);
+        CHECK_EQ(weir_bulkhead_set_limit(weir_pipeline_policy(pipeline, 0), 2), WEIR_E_NONE);
+        CHECK_EQ(heavy.posts, 1);
+        CHECK_EQ(light.posts, 0); /* nothing is free yet */
+        look(&heavy, START);
+        check_refused(&heavy, WEIR_REASON_BULKHEAD_FULL);
+        go(&inside, START);
+        CHECK_EQ(light.posts, 1);
+        CHECK_EQ(gone.posts, 1);
+        CHECK_EQ(look(&light, START), WEIR_RUN);
+        CHECK_EQ(stats_of(pipeline).in_use, 1);
+        CHECK_EQ(weir_call_cancel(&gone.call, START).action, WEIR_DONE); /* it has nothing to give back */
+        CHECK_EQ(stats_of(pipeline).in_use, 1);
+        go(&light, START);
+        check_empty(pipeline);
+        CHECK_EQ(stats_of(pipeline).refused_full, 1);
+        CHECK_EQ(stats_of(pipeline).left, 2);
+        weir_pipeline_destroy(pipeline);
+    }
+}
+
 TEST(bulkhead_queue, a_waiter_without_a_waker_finds_its_permit_by_looking)
 {
     IN_BOTH_FORMS(form)

@@ -29,7 +29,7 @@ static void post_granted(void *argument)
 {
     struct caller *caller = argument;
     MUST(caller->begun && !caller->over, "call %" PRIu32 " was woken after its end", caller->index);
-    caller->granted = true;
+    bulkhead_posted(caller);
     look_soon(caller);
 }
 
@@ -253,7 +253,7 @@ static void draw_context(struct caller *caller, uint64_t now_ns)
 
 static void forget_last(struct caller *caller)
 {
-    caller->over = caller->foreign = caller->granted = false;
+    caller->over = caller->foreign = caller->granted = caller->dismissed = false;
     caller->owed = caller->held = caller->ignored = 0;
     caller->runs = 0;
     caller->answered = caller->value = 0;

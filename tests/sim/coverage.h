@@ -25,6 +25,7 @@
     X(STALE_REFUSED, "waited, then refused by an outer policy")                   \
     X(QUEUED, "bulkhead: queued")                                                 \
     X(HANDED_OVER, "bulkhead: permit handed over")                                \
+    X(DISMISSED, "bulkhead: too heavy for a lowered limit")                       \
     X(GRANTED_LEFT, "bulkhead: left the queue after the hand-over")               \
     X(WAITING_LEFT, "bulkhead: left the queue before")                            \
     X(LIMIT_BELOW_USE, "bulkhead: limit lowered below what is in use")            \

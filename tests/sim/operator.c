@@ -16,9 +16,9 @@ static void change_limit(void)
     if (watch->kind != BULKHEAD) return;
     uint32_t limit = (uint32_t)draw_between(1, 12);
     if (limit < watch->bulkhead.in_use) cover(COVER_LIMIT_BELOW_USE);
+    watch->bulkhead.limit = limit;
     enum weir_error error = weir_bulkhead_set_limit(watch->policy, limit);
     MUST(error == WEIR_E_NONE, "limit %u was refused", limit);
-    watch->bulkhead.limit = limit;
     hash_in(limit);
 }
 
@@ -81,9 +81,9 @@ void calm_down(void)
         weir_policy_set_mode(watch->policy, WEIR_MODE_ON);
         if (watch->kind == GATE) ((struct gate_state *)weir_policy_state(watch->policy))->calm = 1;
         if (watch->kind != BULKHEAD) continue;
+        watch->bulkhead.limit = 12;
         enum weir_error error = weir_bulkhead_set_limit(watch->policy, 12);
         MUST(error == WEIR_E_NONE, "limit 12 was refused");
-        watch->bulkhead.limit = 12;
     }
     for (uint32_t i = 0; i < SOURCES; i++) weir_source_reset(sim->source[i]);
 }

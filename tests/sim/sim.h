@@ -136,7 +136,7 @@ struct caller {
     uint32_t entry[WEIR_POLICIES_MAX];       /* in a rate's log */
     uint32_t generation[WEIR_POLICIES_MAX];  /* of the breaker that let it in */
     uint64_t waits_until_ns;
-    bool granted;
+    bool granted, dismissed; /* dismissed: refused in the queue, the limit was lowered */
     uint32_t weight;
     struct caller *outer; /* a call of the same thread that this one is nested in */
 };
@@ -225,6 +225,7 @@ void bulkhead_admitted(struct visit *visit, struct weir_verdict verdict);
 void bulkhead_settled(struct visit *visit, struct weir_verdict verdict);
 void bulkhead_check(struct watch *watch);
 void bulkhead_forget(struct watch *watch, struct caller *caller);
+void bulkhead_posted(struct caller *caller);
 void rate_before(struct visit *visit);
 void rate_admitted(struct visit *visit, struct weir_verdict verdict);
 void rate_settled(struct visit *visit, struct weir_verdict verdict);

@@ -25,7 +25,20 @@ void bulkhead_forget(struct watch *watch, struct caller *caller)
     while (i < own->waiters && own->waiting[i] != caller) i++;
     MUST(i < own->waiters, "bulkhead: call %" PRIu32 " leaves a queue that it is not in", caller->index);
     for (own->waiters--; i < own->waiters; i++) own->waiting[i] = own->waiting[i + 1];
-    caller->granted = false;
+    caller->granted = caller->dismissed = false;
+}
+
+/* Its waker was posted: it was handed what it needs, or is told that it never will be. */
+void bulkhead_posted(struct caller *caller)
+{
+    if (caller->granted) return; /* wakers may post again */
+    caller->granted = true;
+    for (uint32_t i = 0; i < sim->watches; i++) {
+        const struct bulkhead_watch *own = &sim->watch[i].bulkhead;
+        for (uint32_t j = 0; sim->watch[i].kind == BULKHEAD && j < own->waiters; j++) {
+            if (own->waiting[j] == caller && caller->weight > own->limit) caller->dismissed = true;
+        }
+    }
 }
 
 static uint32_t in_use(const struct watch *watch)
@@ -56,7 +69,11 @@ static void asked_again(const struct visit *visit, struct weir_verdict verdict)
         return;
     }
     bool refused = verdict.kind == WEIR_REFUSE;
-    if (refused) {
+    MUST(!caller->dismissed || refused, "bulkhead: dismissed, but let in");
+    if (caller->dismissed) {
+        MUST(verdict.reason == WEIR_REASON_BULKHEAD_FULL, "bulkhead: dismissed for %u", verdict.reason);
+        cover(COVER_DISMISSED);
+    } else if (refused) {
         MUST(verdict.reason == WEIR_REASON_QUEUE_WAIT, "bulkhead: ended its wait for %u", verdict.reason);
         MUST(visit->now_ns >= caller->waits_until_ns && !caller->granted, "bulkhead: its wait ended early");
     } else {
@@ -115,7 +132,7 @@ void bulkhead_check(struct watch *watch)
         MUST(caller->begun, "bulkhead: a finished call waits");
         if (caller->granted) {
             MUST(first == NULL, "bulkhead: call %" PRIu32 " was served before its turn", caller->index);
-            granted += caller->weight;
+            granted += caller->dismissed ? 0 : caller->weight;
         } else if (first == NULL) {
             first = caller;
         }
