@@ -277,8 +277,9 @@ static struct weir_verdict settle_counted(const struct breaker_config *config, s
     return verdict(WEIR_PASS);
 }
 
-NOINLINE struct weir_verdict breaker_settle_slow(const struct breaker_config *config, struct breaker_state *state,
-    const struct weir_slot *slot, struct breaker_outcome outcome, struct breaker_asker asker, uint64_t now_ns)
+NOINLINE struct weir_verdict breaker_settle_slow(const struct breaker_config *config,
+    struct breaker_state *state, const struct weir_slot *slot, struct breaker_outcome outcome,
+    struct breaker_asker asker, uint64_t now_ns)
 {
     uint64_t word = atomic_load_acquire(&state->word), unseen = 0;
     if (word_generation(word) != slot->word[0]) {

@@ -74,12 +74,11 @@ struct weir_verdict rate_admit(
 
 /* On the fast lists, in the leased form: credit of the thread's own, else as any other. */
 struct weir_verdict rate_first_leased(
-    const void *config, void *opaque, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
 {
-    struct rate_state *state = opaque;
     uint32_t cost = call_weight(call), line = call->shard;
     bool taken = line < SHARDS;
-    if (likely(taken)) taken = rate_take_credit(&state->cell[line], cost);
+    if (likely(taken)) taken = rate_take_credit(&((struct rate_state *)state)->cell[line], cost);
     if (unlikely(!taken)) return rate_admit(config, state, slot, call, now_ns);
     rate_keep(slot, gcra_units(now_ns), cost, 0);
     slot->word[1] |= RATE_LEASED;
