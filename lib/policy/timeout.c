@@ -46,7 +46,7 @@ static void describe(const void *config, const void *state, uint64_t now_ns, cha
     (void)state;
     (void)now_ns;
     snprintf(
-        buffer, size, "after %" PRIu64 " us", ((const struct timeout_config *)config)->timeout_ns / WEIR_US);
+        buffer, size, "after %s", duration_text(((const struct timeout_config *)config)->timeout_ns).text);
 }
 
 static const struct weir_policy_ops timeout_ops = {

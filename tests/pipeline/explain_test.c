@@ -31,12 +31,12 @@ TEST(explain, the_whole_text)
     ORDER_ADD(timeout, .name = "attempt", .timeout_ns = 400 * WEIR_MS);
     CHECK_STR(explained(0),
         "pipeline \"p\", outermost first:\n"
-        "   0  timeout \"call\": after 800000 us\n"
+        "   0  timeout \"call\": after 800 ms\n"
         "   1  retry \"again\": 3 attempts, a constant back-off of 50 ms, only calls marked idempotent or "
         "not sent\n"
         "   2  breaker \"bank\": closed, 0 of 0 calls failed\n"
         "   3  bulkhead \"slots\": 0 of 4 in use, 0 of 0 waiting, one word, exact\n"
-        "   4  timeout \"attempt\": after 400000 us\n"
+        "   4  timeout \"attempt\": after 400 ms\n"
         "worst case of a call:\n"
         "  attempts       3; retry: only calls marked idempotent or not sent\n"
         "  amplification  3 operations for a call; the budget of retry \"again\" bears 20 % of the calls and "

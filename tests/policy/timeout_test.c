@@ -101,7 +101,7 @@ TEST(timeout, its_defaults_and_what_it_says)
     CHECK_EQ(weir_timeout_stats(timeout).timeout_ns, WEIR_S);
     CHECK_STR(weir_policy_name(timeout), "timeout");
     CHECK_STR(weir_policy_kind(timeout), "timeout");
-    CHECK_STR(hooks_describe(timeout, text, sizeof text), "after 1000000 us");
+    CHECK_STR(hooks_describe(timeout, text, sizeof text), "after 1 s");
     weir_policy_release(timeout);
 }
 
