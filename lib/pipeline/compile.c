@@ -5,11 +5,6 @@
 #include "policy/fallback.h"
 #include "policy/timeout.h"
 
-static bool is_quiet(const struct weir_policy *policy)
-{
-    return policy->ops->admit == NULL || (policy->flags & WEIR_POLICY_QUIET_ADMIT) != 0;
-}
-
 /* The deadline of a begin with nothing waiting: inwards, each timeout takes the minimum with now + its own,
  * each fallback takes its reserve off. Both together: min(deadline - all reserves, now + cap). */
 static void fold(struct weir_pipeline *pipeline)
@@ -57,7 +52,7 @@ void pipeline_compile(struct weir_pipeline *pipeline)
         if (policy->wakers.count != 0) pipeline->linked = true;
         if (policy->head->kind == POLICY_RETRY) pipeline->budgeted = true;
         if (ops->admit == NULL) continue;
-        if (is_quiet(policy) && pipeline->folded) continue;
+        if (pipeline->folded && (policy->flags & WEIR_POLICY_QUIET_ADMIT) != 0) continue;
         *admit++ = (struct admit_entry) { policy->first, policy->config, policy->state, i };
     }
     for (uint32_t i = pipeline->count; i-- > 0;) {
