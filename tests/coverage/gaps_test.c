@@ -185,36 +185,6 @@ TEST(gaps, a_last_good_answer_that_is_being_written_is_not_written_by_two)
 
 /* ---- pipelines ---- */
 
-TEST(gaps, a_value_of_another_size_than_the_result_is_refused)
-{
-    static const uint64_t value;
-    struct weir_policy *fallback = NULL;
-    struct weir_pipeline *pipeline = NULL;
-    CHECK_EQ(weir_fallback_create(
-                 WEIR_CONFIG(weir_fallback_config, .value = &value, .value_size = sizeof value), &fallback),
-        WEIR_E_NONE);
-    CHECK_EQ(
-        weir_pipeline_create(WEIR_CONFIG(weir_pipeline_config, .result_size = 4), &fallback, 1, &pipeline),
-        WEIR_E_INVALID);
-    CHECK(strstr(weir_error_text(), "result_size is 4") != NULL);
-    CHECK_EQ(weir_pipeline_create(
-                 WEIR_CONFIG(weir_pipeline_config, .result_size = sizeof value), &fallback, 1, &pipeline),
-        WEIR_E_NONE);
-    weir_policy_release(fallback);
-    weir_pipeline_destroy(pipeline);
-}
-
-TEST(gaps, a_policy_stands_in_a_pipeline_once)
-{
-    struct weir_policy *timeout = NULL;
-    struct weir_pipeline *pipeline = NULL;
-    CHECK_EQ(weir_timeout_create(NULL, &timeout), WEIR_E_NONE);
-    struct weir_policy *order[] = { timeout, timeout };
-    CHECK_EQ(weir_pipeline_create(NULL, order, 2, &pipeline), WEIR_E_INVALID);
-    CHECK(strstr(weir_error_text(), "order[0] and order[1] are the same policy") != NULL);
-    weir_policy_release(timeout);
-}
-
 TEST(gaps, a_timeout_at_the_end_of_time_does_not_wrap)
 {
     struct weir_policy *timeout = NULL;
