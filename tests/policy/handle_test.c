@@ -1,4 +1,4 @@
-/* The handle of a policy: references, names, modes, the block of words behind it, policies of the user's own. */
+/* The handle of a policy: references, names, modes, the block of words behind it. */
 #include "policy/hooks.h"
 
 #include <weir/breaker.h>
@@ -115,24 +115,6 @@ TEST(handle, a_call_draws_from_its_seed_or_from_where_it_is)
     CHECK(*call_random(&one) != *call_random(&two));
     uint64_t drawn = *call_random(&one);
     CHECK_EQ(*call_random(&one), drawn); /* drawn once */
-}
-
-TEST(handle, bad_specs_are_refused)
-{
-    static const struct weir_policy_ops nameless = { .size = sizeof nameless }, foreign = { .size = 8 };
-    struct weir_policy *policy = NULL;
-#define REFUSED(...) \
-    CHECK_EQ(weir_policy_create(WEIR_CONFIG(weir_policy_spec, __VA_ARGS__), &policy), WEIR_E_INVALID)
-    REFUSED(.ops = NULL);
-    REFUSED(.ops = &nameless);
-    REFUSED(.ops = &foreign);
-    REFUSED(.ops = &ops, .config_size = 8);
-    REFUSED(.ops = &ops, .config = &ops, .config_size = (1u << 20) + 1);
-    REFUSED(.ops = &ops, .state_size = (1u << 30) + 1);
-    REFUSED(.ops = &ops, .waiters = 65537);
-    REFUSED(.ops = &ops, .name = "");
-    CHECK_EQ(weir_policy_create(NULL, &policy), WEIR_E_INVALID);
-    CHECK(policy == NULL);
 }
 
 /* Policies that come and go on several threads: the registry stays whole, every id is given once. */
