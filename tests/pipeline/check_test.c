@@ -89,6 +89,26 @@ TEST(check, never_passed_because_the_callers_had_no_time_left)
     weir_pipeline_destroy(pipeline);
 }
 
+/* Who waits may still pass. */
+TEST(check, calls_that_wait_prove_nothing_yet)
+{
+    struct weir_call call[10];
+    ORDER_ADD(bulkhead, .limit = 1, .queue = 10);
+    struct weir_policy *bulkhead = order_parts[0];
+    struct weir_pipeline *pipeline = order_made();
+    struct weir_permit taken;
+    CHECK_EQ(weir_bulkhead_acquire(bulkhead, 1, &taken).status, WEIR_OK);
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(weir_call_begin(&call[i], pipeline, NULL, scripted_ns).action, WEIR_WAIT);
+    }
+    CHECK_EQ(checked(pipeline), 0);
+    for (int i = 0; i < 10; i++) CHECK_EQ(weir_call_cancel(&call[i], scripted_ns).action, WEIR_DONE);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 0));
+    weir_bulkhead_release(bulkhead, &taken);
+    weir_pipeline_destroy(pipeline);
+}
+
 TEST(check, disabled)
 {
     ORDER_ADD(timeout, .timeout_ns = WEIR_S);
@@ -156,6 +176,48 @@ TEST(check, unreachable_needs_time_and_is_cured_by_consecutive)
     ORDER_ADD(breaker, .calls_min = 50, .consecutive = 200);
     pipeline = order_made();
     scripted_calls(pipeline, 40, WEIR_FAILED, 400 * WEIR_MS);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+/* The same sparse traffic as above, which is no finding where something speaks against it. */
+TEST(check, unreachable_needs_calls_that_the_breaker_counted)
+{
+    ORDER_ADD(breaker, .calls_min = 50, .consecutive = WEIR_OFF32);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 9, WEIR_FAILED, 4 * WEIR_S);
+    scripted_calls(pipeline, 20, WEIR_CANCELED, 4 * WEIR_S);
+    CHECK_EQ(checked(pipeline), 0);
+    scripted_calls(pipeline, 1, WEIR_FAILED, 4 * WEIR_S);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_UNREACHABLE, 0));
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, unreachable_is_not_said_of_a_breaker_that_knows_no_beginning)
+{
+    ORDER_ADD(breaker, .calls_min = 50, .consecutive = WEIR_OFF32);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 40, WEIR_OK, 4 * WEIR_S); /* all went well: it has not looked at the time */
+    CHECK_EQ(checked(pipeline), 0);
+    scripted_calls(pipeline, 1, WEIR_FAILED, 0);
+    scripted_calls(pipeline, 40, WEIR_OK, 4 * WEIR_S);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_UNREACHABLE, 0));
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, what_has_opened_once_is_not_unreachable)
+{
+    ORDER_ADD(breaker, .calls_min = 50, .consecutive = WEIR_OFF32, .ramp_ns = WEIR_OFF);
+    struct weir_policy *breaker = order_parts[0];
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 50, WEIR_FAILED, 0);
+    CHECK_EQ(weir_breaker_stats(breaker, scripted_ns).opened, 1);
+    scripted_ns += 60 * WEIR_S;
+    scripted_calls(pipeline, 200, WEIR_OK, 4 * WEIR_S);
+    CHECK_EQ(weir_breaker_stats(breaker, scripted_ns).state, WEIR_BREAKER_CLOSED);
+    CHECK(weir_breaker_stats(breaker, scripted_ns).calls < 50);
     CHECK_EQ(checked(pipeline), 0);
     weir_pipeline_destroy(pipeline);
 }
