@@ -107,6 +107,32 @@ TEST(explain, attempts_multiply)
     CHECK(strstr(text, "findings:\n   2  retry \"b\" inside retry \"a\": up to 15 attempts") != NULL);
 }
 
+/* A retry of one attempt spends nothing of its budget and never backs off. */
+TEST(explain, a_retry_that_tries_once_adds_nothing)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(retry, .attempts = 1, .name = "once");
+    says(0, "  attempts       1\n  amplification  1 operations for a call\n");
+    CHECK(strstr(text, "budget") == NULL);
+    CHECK(strstr(text, "backs off for") == NULL);
+}
+
+TEST(explain, a_breaker_that_ramps_up)
+{
+    ORDER_ADD(breaker, .name = "b", .probes = 1, .open_ns = WEIR_S, .ramp_ns = 3600 * WEIR_S);
+    struct weir_policy *breaker = order_parts[0];
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 5, WEIR_FAILED, 0);
+    weir_pipeline_explain(pipeline, 0, text, sizeof text);
+    CHECK(strstr(text, "breaker \"b\": open, 5 of 5 calls failed\n") != NULL);
+    scripted_ns += 2 * WEIR_S;
+    scripted_calls(pipeline, 1, WEIR_OK, 0);
+    CHECK_EQ(weir_breaker_stats(breaker, scripted_ns).state, WEIR_BREAKER_RAMP);
+    weir_pipeline_explain(pipeline, 0, text, sizeof text); /* a new window: those failures are past */
+    CHECK(strstr(text, "breaker \"b\": closed, ramping up, 0 of 0 calls failed\n") != NULL);
+    weir_pipeline_destroy(pipeline);
+}
+
 TEST(explain, forms_and_bounds)
 {
     ORDER_ADD(timeout, .timeout_ns = WEIR_S);

@@ -117,6 +117,9 @@ TEST(lint, a_reserve_is_taken_off_the_deadline)
     ORDER_ADD(fallback, .function = light, .reserve_ns = 100 * WEIR_MS);
     ORDER_ADD(timeout, .timeout_ns = 399 * WEIR_MS);
     has_none(0);
+    ORDER_ADD(
+        fallback, .function = light, .reserve_ns = 100 * WEIR_MS); /* no deadline: nothing to take off */
+    has_one(0, WEIR_FINDING_NO_TIMEOUT, 0);
 }
 
 TEST(lint, breaker_never_trips)
@@ -227,6 +230,10 @@ TEST(lint, fallback_inside_retry_and_breaker)
     has_none(0);
     ORDER_ADD(timeout, .timeout_ns = 10 * WEIR_S); /* a retry of what is overloaded only */
     ORDER_ADD(retry, .on = WEIR_ON(WEIR_OVERLOADED));
+    ORDER_ADD(fallback, .on = WEIR_ON(WEIR_FAILED));
+    has_none(0);
+    ORDER_ADD(timeout, .timeout_ns = 10 * WEIR_S); /* one that would not try it again anyhow */
+    ORDER_ADD(retry, .attempts = 1);
     ORDER_ADD(fallback, .on = WEIR_ON(WEIR_FAILED));
     has_none(0);
 }

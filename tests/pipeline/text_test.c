@@ -48,6 +48,12 @@ TEST(outcome_text, without_a_pipeline)
     CHECK_STR(said(NULL, outcome), "expired: the context's deadline, last error's code 5");
     outcome = (struct weir_outcome) { .status = WEIR_CANCELED, .reason = WEIR_REASON_CANCELED };
     CHECK_STR(said(NULL, outcome), "canceled");
+    outcome = (struct weir_outcome) { .status = WEIR_CANCELED, .reason = WEIR_REASON_DEADLINE, .code = 5 };
+    CHECK_STR(said(NULL, outcome), "canceled: the context's deadline, last error's code 5");
+    outcome = (struct weir_outcome) { .status = WEIR_FAILED, .reason = WEIR_REASON_CANCELED };
+    CHECK_STR(said(NULL, outcome), "failed: canceled");
+    outcome = (struct weir_outcome) { .status = WEIR_REJECTED, .reason = WEIR_REASON_RATE, .code = 5 };
+    CHECK_STR(said(NULL, outcome), "rejected: rate limit, last error's code 5");
     outcome = (struct weir_outcome) { .status = WEIR_OK, .flags = WEIR_LATE };
     CHECK_STR(said(NULL, outcome), "ok, but after its timeout");
     outcome = (struct weir_outcome) { .status = WEIR_OK, .flags = WEIR_SHADOW };
@@ -106,6 +112,17 @@ TEST(outcome_text, what_a_fallback_hides)
         "ok, answered by fallback \"x\" instead of: rejected: breaker open, "
         "worth asking again in 2.1 s");
     weir_pipeline_destroy(pipeline);
+    static const struct {
+        enum weir_reason reason;
+        const char *text;
+    } cases[] = { { WEIR_REASON_TIMEOUT, "expired: timeout" },
+        { WEIR_REASON_DEADLINE, "expired: the context's deadline" }, { WEIR_REASON_CANCELED, "canceled" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[100];
+        snprintf(expected, sizeof expected, "ok, answered instead of: %s", cases[i].text);
+        outcome = (struct weir_outcome) { .flags = WEIR_DEGRADED, .reason = (uint8_t)cases[i].reason };
+        CHECK_STR(said(NULL, outcome), expected);
+    }
 }
 
 TEST(outcome_text, names_are_escaped_and_whole)
