@@ -217,3 +217,26 @@ TEST(machine_fault, what_a_function_says_is_as_bounded_as_what_an_operation_says
     CHECK_EQ(weir_fallback_stats(fallback).by_function, 1);
     weir_pipeline_destroy(pipeline);
 }
+
+/* ---- options of another version ---- */
+
+TEST(machine_fault, options_of_a_newer_caller_are_good_while_what_is_new_is_zero)
+{
+    struct {
+        struct weir_call_options known;
+        unsigned char newer[64];
+    } options = { .known = { .size = sizeof options, .weight = 3 } };
+    struct weir_policy *bulkhead = POLICY(bulkhead, .limit = 3);
+    struct weir_pipeline *pipeline = PIPELINE(bulkhead);
+    struct weir_call call;
+    CHECK_EQ(weir_call_begin(&call, pipeline, &options.known, START).action, WEIR_RUN);
+    CHECK_EQ(weir_bulkhead_stats(bulkhead).in_use, 3);
+    CHECK_EQ(weir_call_settle(&call, 1, outcome_of(WEIR_OK), START).action, WEIR_DONE);
+    options.newer[63] = 1;
+    CHECK_ABORTS((void)weir_call_begin(&call, pipeline, &options.known, START).action,
+        "weir: weir_call_begin: options.size is unknown");
+    options.known.size--; /* what lies behind it is not ours */
+    CHECK_EQ(weir_call_begin(&call, pipeline, &options.known, START).action, WEIR_RUN);
+    CHECK_EQ(weir_call_settle(&call, 1, outcome_of(WEIR_OK), START).action, WEIR_DONE);
+    weir_pipeline_destroy(pipeline);
+}
