@@ -207,6 +207,35 @@ TEST(nested, another_thread_waits_as_ever)
     weir_pipeline_destroy(pipeline);
 }
 
+/* The outer call has gone by the bulkhead, which an operator had disabled: it holds nothing there. */
+static struct weir_outcome queues_up(void *argument, const struct weir_attempt *attempt)
+{
+    (void)attempt;
+    struct weir_pipeline *pipeline = argument;
+    struct weir_policy *bulkhead = weir_pipeline_policy(pipeline, 0);
+    struct weir_permit taken;
+    struct weir_call inner;
+    weir_policy_set_mode(bulkhead, WEIR_MODE_ON);
+    CHECK_EQ(weir_bulkhead_acquire(bulkhead, 1, &taken).status, WEIR_OK);
+    CHECK_EQ(weir_call_begin(&inner, pipeline, NULL, START).action, WEIR_WAIT);
+    weir_bulkhead_release(bulkhead, &taken);
+    CHECK_EQ(weir_call_wake(&inner, START).action, WEIR_RUN);
+    CHECK_EQ(weir_call_settle(&inner, 1, outcome_of(WEIR_OK), START).action, WEIR_DONE);
+    return weir_call_outcome(&inner);
+}
+
+TEST(nested, a_call_that_went_by_the_bulkhead_holds_nothing)
+{
+    struct weir_policy *bulkhead = of(1);
+    struct weir_pipeline *pipeline = PIPELINE(bulkhead);
+    weir_policy_set_mode(bulkhead, WEIR_MODE_DISABLED);
+    CHECK_EQ(weir_run_at(pipeline, NULL, queues_up, pipeline, START).status, WEIR_OK);
+    CHECK_EQ(weir_bulkhead_stats(bulkhead).refused_nested, 0);
+    CHECK_EQ(weir_bulkhead_stats(bulkhead).handed_over, 1);
+    check_empty(pipeline, bulkhead);
+    weir_pipeline_destroy(pipeline);
+}
+
 /* The same thread, one call after the other: the first is over. */
 static void *releases(void *argument)
 {
