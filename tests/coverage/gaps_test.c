@@ -133,17 +133,6 @@ TEST(gaps, a_timeout_counts_only_what_expired)
     weir_pipeline_destroy(pipeline);
 }
 
-TEST(gaps, slow_calls_alone_are_trigger_enough)
-{
-    struct weir_breaker_config c = weir_breaker_config_init();
-    struct weir_policy *breaker = NULL;
-    c.z_tenths = c.consecutive = WEIR_OFF32;
-    CHECK_EQ(weir_breaker_create(&c, &breaker), WEIR_E_INVALID);
-    c.slow_ns = WEIR_S;
-    CHECK_EQ(weir_breaker_create(&c, &breaker), WEIR_E_NONE);
-    weir_policy_release(breaker);
-}
-
 /* A describe that comes between the swap of the word and its time must not use another generation's. */
 TEST(gaps, a_breaker_whose_time_is_not_said_yet_describes_its_whole_window)
 {
@@ -156,6 +145,28 @@ TEST(gaps, a_breaker_whose_time_is_not_said_yet_describes_its_whole_window)
     weir_pipeline_explain(pipeline, 0, text, sizeof text);
     CHECK(strstr(text, "closed, 0 of 0 calls failed") != NULL);
     weir_pipeline_destroy(pipeline);
+}
+
+/* So it opens from now on, for its own time and not until the other generation's. */
+TEST(gaps, an_open_breaker_whose_time_is_not_said_yet_does_not_take_anothers)
+{
+    struct weir_policy *breaker = NULL;
+    CHECK_EQ(weir_breaker_create(
+                 WEIR_CONFIG(weir_breaker_config, .open_ns = WEIR_S, .jitter_percent = WEIR_OFF32), &breaker),
+        WEIR_E_NONE);
+    struct breaker_state *state = breaker->state;
+    struct weir_permit permit;
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(weir_breaker_acquire_at(breaker, &permit, NOW).status, WEIR_OK);
+        weir_breaker_release_at(breaker, &permit, failed, NOW);
+    }
+    CHECK_EQ(weir_breaker_stats(breaker, NOW).state, WEIR_BREAKER_OPEN);
+    state->until = until_of(word_tag(state->word) + 1, NOW + 100 * WEIR_S);
+    struct weir_outcome outcome = weir_breaker_acquire_at(breaker, &permit, NOW + WEIR_MS);
+    CHECK_EQ(outcome.reason, WEIR_REASON_BREAKER_OPEN);
+    CHECK(outcome.retry_after_ns >= WEIR_S);
+    CHECK(outcome.retry_after_ns < WEIR_S + WEIR_MS);
+    weir_policy_release(breaker);
 }
 
 TEST(gaps, a_last_good_answer_that_is_being_written_is_not_written_by_two)

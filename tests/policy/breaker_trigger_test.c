@@ -3,6 +3,9 @@
 
 #include "policy/breaker.h"
 
+#include <weir/pipeline.h>
+#include <weir/timeout.h>
+
 #include <math.h>
 
 TEST(breaker_trigger, wilson_boundary_is_exact)
@@ -201,6 +204,47 @@ TEST(breaker_trigger, one_slow_call_less_does_not)
     slow_call(breaker, 100 * WEIR_MS); /* 12 of 15 */
     CHECK_EQ(state_at(breaker, START), WEIR_BREAKER_OPEN);
     weir_policy_release(breaker);
+}
+
+/* In a pipeline the machine says how long a call ran: from its begin, or, off the fast lists, from its attempt. */
+TEST(breaker_trigger, slow_calls_of_a_pipeline_are_slow_on_both_lists)
+{
+    for (int listed = 0; listed < 2; listed++) {
+        struct weir_policy *breaker = BREAKER(.slow_ns = 100 * WEIR_MS), *timeout = NULL;
+        CHECK_EQ(weir_timeout_create(NULL, &timeout), WEIR_E_NONE);
+        struct weir_policy *order[] = { timeout, breaker };
+        struct weir_pipeline *pipeline = NULL;
+        CHECK_EQ(weir_pipeline_create(NULL, order, 2, &pipeline), WEIR_E_NONE);
+        if (listed) weir_policy_set_mode(timeout, WEIR_MODE_DISABLED); /* every call takes the full list */
+        for (uint64_t short_of_ns = 0; short_of_ns < 2; short_of_ns++) {
+            struct weir_call each;
+            uint64_t end_ns = START + 100 * WEIR_MS - short_of_ns;
+            CHECK_EQ(weir_call_begin(&each, pipeline, NULL, START).action, WEIR_RUN);
+            CHECK_EQ(weir_call_settle(&each, 1, outcome_of(WEIR_OK), end_ns).action, WEIR_DONE);
+            CHECK_EQ(stats_at(breaker, START).counted_slow, 1);
+            CHECK_EQ(stats_at(breaker, START).counted_ok, 1 + short_of_ns);
+        }
+        weir_policy_release(timeout);
+        weir_policy_release(breaker);
+        weir_pipeline_destroy(pipeline);
+    }
+}
+
+TEST(breaker_trigger, each_of_them_alone_is_enough)
+{
+    struct weir_breaker_config off = weir_breaker_config_init();
+    struct weir_policy *breaker = NULL;
+    off.z_tenths = off.consecutive = WEIR_OFF32;
+    CHECK_EQ(weir_breaker_create(&off, &breaker), WEIR_E_INVALID);
+    for (int trigger = 0; trigger < 5; trigger++) {
+        struct weir_breaker_config one = off;
+        if (trigger == 0) one.z_tenths = 30;
+        if (trigger == 1) one.plain_percent = 50;
+        if (trigger == 2) one.consecutive = 5;
+        if (trigger == 3) one.slow_ns = WEIR_S;
+        if (trigger == 4) one.overload_open_ns_max = WEIR_S;
+        weir_policy_release(breaker_of(&one));
+    }
 }
 
 TEST(breaker_trigger, the_window_forgets_and_the_totals_do_not)
