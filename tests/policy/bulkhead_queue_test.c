@@ -314,6 +314,42 @@ TEST(bulkhead_queue, too_heavy_for_a_lowered_limit_is_refused_and_blocks_nobody)
     }
 }
 
+/* Nothing is in use, yet somebody waits: it has not come yet to hear that it is too heavy for the limit now. */
+static struct weir_pipeline *dismissed(struct guest *heavy, enum weir_form form)
+{
+    struct guest inside;
+    struct weir_pipeline *pipeline =
+        around(BULKHEAD(.limit = 3, .queue = 1, .wait_max_ns = WEIR_S, .form = form));
+    CHECK_EQ(come(&inside, pipeline, 1, NULL, START), WEIR_RUN);
+    CHECK_EQ(come(heavy, pipeline, 3, NULL, START), WEIR_WAIT);
+    CHECK_EQ(weir_bulkhead_set_limit(weir_pipeline_policy(pipeline, 0), 2), WEIR_E_NONE);
+    go(&inside, START);
+    CHECK_EQ(stats_of(pipeline).in_use, 0);
+    CHECK_EQ(stats_of(pipeline).waiting, 1);
+    return pipeline;
+}
+
+static void drop_the_last_reference(enum weir_form form)
+{
+    struct guest heavy;
+    weir_policy_release(weir_pipeline_policy(dismissed(&heavy, form), 0));
+}
+
+TEST(bulkhead_queue, is_not_freed_while_somebody_waits_in_it)
+{
+    IN_BOTH_FORMS(form)
+    {
+        struct guest heavy;
+        CHECK_ABORTS(drop_the_last_reference(form),
+            "weir: weir_policy_release: the last reference is dropped while a permit is out or a call waits");
+        struct weir_pipeline *pipeline = dismissed(&heavy, form);
+        CHECK_EQ(look(&heavy, START), WEIR_DONE);
+        check_refused(&heavy, WEIR_REASON_BULKHEAD_FULL);
+        check_empty(pipeline);
+        weir_pipeline_destroy(pipeline);
+    }
+}
+
 TEST(bulkhead_queue, a_waiter_without_a_waker_finds_its_permit_by_looking)
 {
     IN_BOTH_FORMS(form)

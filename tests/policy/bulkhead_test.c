@@ -1,5 +1,6 @@
 /* The bulkhead's permits: limit, weights, forms, changes of the limit. The queue has a file of its own. */
 #include "policy/bulkhead_words.h"
+#include "policy/hooks.h"
 
 static bool take(struct weir_policy *bulkhead, uint32_t weight, struct weir_permit *permit)
 {
@@ -272,4 +273,18 @@ TEST(bulkhead, modes_in_a_pipeline)
     go(&guest[0], START);
     check_empty(pipeline);
     weir_pipeline_destroy(pipeline);
+}
+
+/* A hook is asked with the call's hold of another policy too; its own slot says nothing then. */
+TEST(bulkhead, a_call_held_by_another_policy_is_asked_as_usual)
+{
+    struct weir_policy *bulkhead = BULKHEAD(.limit = 1);
+    struct weir_call call = hooks_call(1);
+    struct weir_outcome ok = { .status = WEIR_OK };
+    call.held = 1;
+    CHECK_EQ(hooks_admit(bulkhead, &call, START).kind, WEIR_PASS);
+    CHECK_EQ(in_use(bulkhead), 1);
+    CHECK_EQ(hooks_settle(bulkhead, &call, &ok, START).kind, WEIR_PASS);
+    CHECK_EQ(in_use(bulkhead), 0);
+    weir_policy_release(bulkhead);
 }
