@@ -365,6 +365,30 @@ TEST(fallback, a_writer_that_meets_another_does_not_write)
     weir_policy_release(fallback);
 }
 
+TEST(fallback, a_child_whose_parent_was_writing_keeps_answers_again)
+{
+    struct weir_policy *fallback = FALLBACK(.last_good = true, .value_size = 4);
+    struct fallback_state *state = fallback->state;
+    char good[4] = "ok!", other[4] = "new", answer[4] = "";
+    struct weir_outcome outcome = ok;
+    end(fallback, good, &outcome, START);
+    fallback->ops->forked(fallback->config, state); /* nobody was: what was kept stays */
+    outcome = failed;
+    end(fallback, answer, &outcome, START);
+    CHECK_STR(answer, "ok!");
+    state->sequence |= 1;
+    fallback->ops->forked(fallback->config, state); /* what was half written is nothing */
+    outcome = failed;
+    end(fallback, answer, &outcome, START);
+    CHECK_EQ(outcome.status, WEIR_FAILED);
+    outcome = ok;
+    end(fallback, other, &outcome, START);
+    outcome = failed;
+    end(fallback, answer, &outcome, START);
+    CHECK_STR(answer, "new");
+    weir_policy_release(fallback);
+}
+
 #define WORDS 256
 
 static void *write_and_read(void *argument)
