@@ -391,3 +391,25 @@ TEST(alone, a_rate_reads_its_clock)
     CHECK_EQ(weir_rate_acquire(rate, 1).reason, WEIR_REASON_FORCED);
     weir_policy_release(rate);
 }
+
+/* Credit is spent without a look at any clock, and an operator's hand comes first all the same. */
+TEST(alone, a_leased_rate_spends_its_credit)
+{
+    struct weir_policy *rate = POLICY(
+        rate, .permits = 1, .period_ns = 3600 * WEIR_S, .burst = 20, .form = WEIR_FORM_SHARDED, .lease = 8);
+    CHECK_EQ(weir_rate_acquire(rate, 1).status, WEIR_OK);
+    CHECK_EQ(weir_rate_stats(rate, weir_now(WEIR_TIMING_PRECISE)).leased, 7);
+    CHECK_EQ(weir_rate_acquire(rate, 5).status, WEIR_OK);
+    CHECK_EQ(weir_rate_stats(rate, weir_now(WEIR_TIMING_PRECISE)).leased, 2);
+    CHECK_EQ(weir_rate_acquire(rate, 12).status, WEIR_OK); /* more than a lease: exactly */
+    struct weir_rate_stats stats = weir_rate_stats(rate, weir_now(WEIR_TIMING_PRECISE));
+    CHECK_EQ(stats.leased, 2);
+    CHECK_EQ(stats.tokens, 0);
+    weir_policy_set_mode(rate, WEIR_MODE_FORCED_OPEN);
+    CHECK_EQ(weir_rate_acquire(rate, 1).reason, WEIR_REASON_FORCED);
+    weir_policy_set_mode(rate, WEIR_MODE_ON);
+    CHECK_EQ(weir_rate_acquire(rate, 3).reason, WEIR_REASON_RATE); /* more than is left */
+    CHECK_EQ(weir_rate_acquire(rate, 2).status, WEIR_OK);
+    CHECK_EQ(weir_rate_acquire(rate, 1).reason, WEIR_REASON_RATE);
+    weir_policy_release(rate);
+}
