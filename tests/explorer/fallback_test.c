@@ -75,7 +75,6 @@ static void create(void)
     if (weir_fallback_create(&config, &fallback) != WEIR_E_NONE) abort();
     for (uint32_t i = 0; i < EXPLORE_THREADS_MAX; i++) {
         w.call[i].shard = (uint16_t)i;
-        w.call[i].solo = true;
         w.call[i].attempt.deadline_ns = WEIR_NEVER;
         w.call[i].attempt.value = w.value[i];
     }
