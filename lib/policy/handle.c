@@ -102,21 +102,44 @@ enum weir_error policy_new(const struct policy_spec *spec, struct weir_policy **
     return WEIR_E_NONE;
 }
 
+static enum weir_error check_spec(const struct weir_policy_spec *spec)
+{
+    static const char type[] = "weir_policy_spec";
+    static const size_t config_max = 1u << 20, state_max = 1u << 30;
+    static const uint32_t waiters_max = 65536;
+    const struct weir_policy_ops *ops = spec->ops;
+    if (ops == NULL) return error_set(WEIR_E_INVALID, "%s.ops is NULL, expected the policy's hooks", type);
+    if (ops->size != sizeof *ops) {
+        return error_set(WEIR_E_INVALID, "%s.ops->size is %u, expected %zu", type, ops->size, sizeof *ops);
+    }
+    if (ops->kind == NULL) return error_set(WEIR_E_INVALID, "%s.ops->kind is NULL, expected a name", type);
+    if (spec->config_size > config_max) {
+        return error_set(
+            WEIR_E_INVALID, "%s.config_size is %zu, expected 0..%zu", type, spec->config_size, config_max);
+    }
+    if (spec->config == NULL && spec->config_size != 0) {
+        return error_set(
+            WEIR_E_INVALID, "%s.config is NULL, expected config_size (%zu) bytes", type, spec->config_size);
+    }
+    if (spec->state_size > state_max) {
+        return error_set(
+            WEIR_E_INVALID, "%s.state_size is %zu, expected 0..%zu", type, spec->state_size, state_max);
+    }
+    if (spec->waiters > waiters_max) {
+        return error_set(
+            WEIR_E_INVALID, "%s.waiters is %u, expected 0..%u", type, spec->waiters, waiters_max);
+    }
+    return WEIR_E_NONE;
+}
+
 enum weir_error weir_policy_create(const struct weir_policy_spec *given, struct weir_policy **policy)
 {
     WEIR_REQUIRE(policy != NULL, "weir_policy_create", "policy is NULL");
     struct weir_policy_spec spec;
     enum weir_error error = error_config("weir_policy_spec", given, &spec, sizeof spec);
     if (error != WEIR_E_NONE) return error;
-    if (spec.ops == NULL || spec.ops->size != sizeof *spec.ops || spec.ops->kind == NULL) {
-        return error_set(WEIR_E_INVALID, "weir_policy_spec.ops is NULL, without a kind or of another size");
-    }
-    if (spec.config_size > (1u << 20) || spec.state_size > (1u << 30) || spec.waiters > 65536 ||
-        (spec.config == NULL && spec.config_size != 0)) {
-        return error_set(WEIR_E_INVALID,
-            "weir_policy_spec.config_size, .state_size or .waiters is too large,"
-            " or .config is NULL");
-    }
+    error = check_spec(&spec);
+    if (error != WEIR_E_NONE) return error;
     return policy_new(&(struct policy_spec) { .kind = POLICY_CUSTOM,
                           .ops = spec.ops,
                           .type = "weir_policy_spec",

@@ -21,31 +21,28 @@ TEST(own_policy, a_policy_needs_ops_of_this_version_with_a_kind)
 {
     static const struct weir_policy_ops smaller = { .size = sizeof smaller - 8, .kind = "own" },
                                         nameless = { .size = sizeof nameless };
-    static const char text[] = "weir_policy_spec.ops is NULL, without a kind or of another size";
     CHECK_EQ(TRY(.ops = &own), WEIR_E_NONE);
     CHECK_EQ(TRY(.ops = NULL), WEIR_E_INVALID);
-    CHECK_STR(weir_error_text(), text);
+    CHECK_STR(weir_error_text(), "weir_policy_spec.ops is NULL, expected the policy's hooks");
     CHECK_EQ(TRY(.ops = &smaller), WEIR_E_INVALID);
-    CHECK_STR(weir_error_text(), text);
+    CHECK_STR(weir_error_text(), "weir_policy_spec.ops->size is 64, expected 72");
     CHECK_EQ(TRY(.ops = &nameless), WEIR_E_INVALID);
-    CHECK_STR(weir_error_text(), text);
+    CHECK_STR(weir_error_text(), "weir_policy_spec.ops->kind is NULL, expected a name");
 }
 
 TEST(own_policy, sizes_are_bounded)
 {
     static const unsigned char config[(1u << 20) + 1];
-    static const char text[] = "weir_policy_spec.config_size, .state_size or .waiters is too large,"
-                               " or .config is NULL";
     CHECK_EQ(TRY(.ops = &own, .config = config, .config_size = 1u << 20), WEIR_E_NONE);
     CHECK_EQ(TRY(.ops = &own, .config = config, .config_size = (1u << 20) + 1), WEIR_E_INVALID);
-    CHECK_STR(weir_error_text(), text);
+    CHECK_STR(weir_error_text(), "weir_policy_spec.config_size is 1048577, expected 0..1048576");
     CHECK_EQ(TRY(.ops = &own, .state_size = (1u << 30) + 1), WEIR_E_INVALID);
-    CHECK_STR(weir_error_text(), text);
+    CHECK_STR(weir_error_text(), "weir_policy_spec.state_size is 1073741825, expected 0..1073741824");
     CHECK_EQ(TRY(.ops = &own, .waiters = 65536), WEIR_E_NONE);
     CHECK_EQ(TRY(.ops = &own, .waiters = 65537), WEIR_E_INVALID);
-    CHECK_STR(weir_error_text(), text);
+    CHECK_STR(weir_error_text(), "weir_policy_spec.waiters is 65537, expected 0..65536");
     CHECK_EQ(TRY(.ops = &own, .config_size = 1), WEIR_E_INVALID);
-    CHECK_STR(weir_error_text(), text);
+    CHECK_STR(weir_error_text(), "weir_policy_spec.config is NULL, expected config_size (1) bytes");
 }
 
 TEST(own_policy, a_spec_knows_its_size)
