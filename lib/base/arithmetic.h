@@ -43,7 +43,8 @@ struct reciprocal {
 static inline struct reciprocal reciprocal_of(uint64_t divisor)
 {
     uint32_t shift = 63 - (uint32_t)__builtin_clzll(divisor);
-    if ((divisor & (divisor - 1)) == 0) return (struct reciprocal) { 0, shift };
+    uint64_t rest = divisor & (divisor - 1); /* 0: a power of two, whose own multiplier would not fit */
+    if (rest == 0 && shift != 0) return (struct reciprocal) { UINT64_C(1) << 63, shift - 1 };
     unsigned __int128 numerator = ((unsigned __int128)1 << 64) << shift;
     return (struct reciprocal) { (uint64_t)(numerator / divisor) + 1, shift };
 }

@@ -51,7 +51,7 @@ static void advance(struct window_shard *shard, uint64_t epoch, bool solo)
         while (newest < epoch && !atomic_cas_relaxed(&shard->epoch, &newest, epoch)) continue;
 }
 
-COLD void window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, bool solo)
+COLD bool window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, bool solo)
 {
     advance(shard, epoch, solo);
     uint64_t *bucket = &shard->bucket[epoch % WINDOW_BUCKETS];
@@ -61,8 +61,9 @@ COLD void window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, 
         struct window_sum gone = { good_of(seen), bad_of(seen) };
         uint64_t newest = atomic_load_relaxed(&shard->epoch);
         bool late = newest > epoch && ahead <= newest - epoch; /* no bucket is newer than its shard */
+        bool full = false;
         if (ahead == 0 || late) { /* its own bucket, or the newer one in its place: only room is needed */
-            bool full = ((gone.good | gone.bad) >> (WINDOW_COUNT_BITS - 1)) != 0;
+            full = ((gone.good | gone.bad) >> (WINDOW_COUNT_BITS - 1)) != 0;
             if (full) {
                 gone.good -= gone.good / 2;
                 gone.bad -= gone.bad / 2;
@@ -73,6 +74,19 @@ COLD void window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, 
         } else {
             want = tag_of(epoch) + one;
         }
+        if (replace(shard, bucket, seen, want, gone, solo)) return full;
+    }
+}
+
+COLD void window_halve(struct window *window, uint32_t line, bool solo, uint64_t epoch)
+{
+    struct window_shard *shard = &window->shard[line];
+    uint64_t *bucket = &shard->bucket[epoch % WINDOW_BUCKETS];
+    for (;;) {
+        uint64_t seen = atomic_load_relaxed(bucket);
+        if (((seen ^ tag_of(epoch)) >> WINDOW_EPOCH_SHIFT) != 0) return;
+        struct window_sum gone = { good_of(seen) / 2, bad_of(seen) / 2 };
+        uint64_t want = seen - gone.good * WINDOW_GOOD - gone.bad * WINDOW_BAD;
         if (replace(shard, bucket, seen, want, gone, solo)) return;
     }
 }

@@ -50,8 +50,9 @@ static inline uint64_t window_epoch(struct reciprocal bucket, uint64_t now_ns)
     return reciprocal_divide(now_ns, bucket);
 }
 
-/* For the epoch's bucket: which it is, turned or halved if needed; one is WINDOW_GOOD or WINDOW_BAD. */
-void window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, bool solo);
+/* For the epoch's bucket: which it is, turned or halved if needed; one is WINDOW_GOOD or WINDOW_BAD. True: it was
+ * halved, and what is judged against it must be, too. */
+bool window_turn(struct window_shard *shard, uint64_t epoch, uint64_t one, bool solo);
 
 /* Whether adding to the bucket needs window_turn(): another epoch, or a count that is nearly full. */
 static inline bool window_must_turn(uint64_t bucket, uint64_t epoch)
@@ -61,16 +62,20 @@ static inline bool window_must_turn(uint64_t bucket, uint64_t epoch)
     return ((bucket ^ epoch << WINDOW_EPOCH_SHIFT) & looked_at) != 0;
 }
 
-static inline void window_add(struct window *window, uint32_t line, bool solo, uint64_t epoch, uint64_t one)
+/* Halves what the epoch's bucket holds, if it is there. */
+void window_halve(struct window *window, uint32_t line, bool solo, uint64_t epoch);
+
+/* Answers as window_turn(). */
+static inline bool window_add(struct window *window, uint32_t line, bool solo, uint64_t epoch, uint64_t one)
 {
     struct window_shard *shard = &window->shard[line];
     uint64_t *bucket = &shard->bucket[epoch % WINDOW_BUCKETS], seen = atomic_load_relaxed(bucket);
     if (unlikely(window_must_turn(seen, epoch))) {
-        window_turn(shard, epoch, one, solo);
-        return;
+        return window_turn(shard, epoch, one, solo);
     }
     if (likely(solo)) atomic_store_relaxed(bucket, seen + one);
     else atomic_add_relaxed(bucket, one);
+    return false;
 }
 
 /* Of the buckets from epoch `first` to epoch `now`, both included; at most the ring. */

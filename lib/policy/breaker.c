@@ -251,7 +251,7 @@ static bool add(const struct breaker_config *config, struct breaker_state *state
 {
     uint64_t epoch = window_epoch(config->bucket, now_ns);
     bool failed = outcome.view == VIEW_FAILURE;
-    window_add(&state->outcomes, asker.line, asker.solo, epoch, failed ? WINDOW_BAD : WINDOW_GOOD);
+    breaker_count(config, state, asker.line, asker.solo, epoch, failed ? WINDOW_BAD : WINDOW_GOOD);
     if (outcome.slow) window_add(&state->slow, asker.line, asker.solo, epoch, WINDOW_BAD);
     if (failed) {
         atomic_add_relaxed(&state->streak, UINT64_C(1));

@@ -35,6 +35,15 @@ static ALWAYS_INLINE void breaker_take(struct weir_slot *slot, uint64_t word, ui
     slot->word[1] = now_ns;
 }
 
+/* The slow calls are judged against all: both halve at once. */
+static ALWAYS_INLINE void breaker_count(const struct breaker_config *config, struct breaker_state *state,
+    uint32_t line, bool solo, uint64_t epoch, uint64_t one)
+{
+    bool halved = window_add(&state->outcomes, line, solo, epoch, one);
+    if (likely(!halved) || config->slow_ns == WEIR_NEVER) return;
+    window_halve(&state->slow, line, solo, epoch);
+}
+
 /* A success that was neither late nor slow, while closed, and while no failure waits for more calls to be judged.
  * False: it is not as calm as that, nothing was done, breaker_settle_slow() has to look. */
 static ALWAYS_INLINE bool breaker_count_good(const struct breaker_config *config, struct breaker_state *state,
@@ -44,7 +53,7 @@ static ALWAYS_INLINE bool breaker_count_good(const struct breaker_config *config
     if (unlikely(word_generation(word) != slot->word[0])) return false;
     if (unlikely(word_state(word) != CLOSED)) return false;
     if (unlikely(atomic_load_relaxed(&state->filling) != 0)) return false;
-    window_add(&state->outcomes, line, solo, window_epoch(config->bucket, now_ns), WINDOW_GOOD);
+    breaker_count(config, state, line, solo, window_epoch(config->bucket, now_ns), WINDOW_GOOD);
     if (unlikely(atomic_load_relaxed(&state->streak) != 0)) atomic_store_relaxed(&state->streak, 0);
     return true;
 }

@@ -189,8 +189,10 @@ TEST(window, any_order_of_epochs_keeps_the_totals)
 
 TEST(window, epochs_are_time_over_the_bucket)
 {
-    static const uint64_t lengths[] = { WEIR_MS, 3 * WEIR_MS + 7, 625 * WEIR_MS, WEIR_S, 225 * WEIR_S };
-    for (int i = 0; i < 5; i++) {
+    static const uint64_t lengths[] = { WEIR_MS, 3 * WEIR_MS + 7, 625 * WEIR_MS, WEIR_S, 225 * WEIR_S,
+        UINT64_C(1) << 20, UINT64_C(1) << 30, UINT64_C(1) << 37, (UINT64_C(1) << 30) - 1,
+        (UINT64_C(1) << 30) + 1 };
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         struct reciprocal bucket = reciprocal_of(lengths[i]);
         for (uint64_t now = 1; now < UINT64_C(1) << 60; now = now * 3 + 1) {
             uint64_t epoch = window_epoch(bucket, now), exact = now / lengths[i];

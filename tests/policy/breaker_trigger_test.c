@@ -320,3 +320,38 @@ TEST(breaker_trigger, overloaded_opens_nothing_unless_asked_to)
     CHECK_EQ(stats_at(breaker, START).overloaded, 100);
     weir_policy_release(breaker);
 }
+
+/* More calls in a bucket than it counts: both windows halve, so that the share of slow ones stays what it is. */
+TEST(breaker_trigger, many_calls_do_not_make_more_of_them_slow)
+{
+    struct weir_policy *breaker =
+        BREAKER(.window_ns = 3600 * WEIR_S, .calls_min = 1000, .slow_ns = WEIR_MS, .slow_percent = 80);
+    for (uint32_t i = 0; i < 5000000; i++) {
+        struct weir_permit permit;
+        CHECK_EQ(weir_breaker_acquire_at(breaker, &permit, START).status, WEIR_OK);
+        uint64_t slow_ns = i % 20 < 9 ? WEIR_MS : 0; /* 45 % */
+        weir_breaker_release_at(breaker, &permit, outcome_of(WEIR_OK), START + slow_ns);
+    }
+    struct weir_breaker_stats stats = weir_breaker_stats(breaker, START);
+    CHECK_EQ(stats.opened, 0);
+    CHECK_EQ(stats.counted_ok, 5000000);
+    CHECK_EQ(stats.counted_slow, 2250000);
+    CHECK(stats.slow * 100 >= stats.calls * 44);
+    CHECK(stats.slow * 100 <= stats.calls * 46);
+    weir_policy_release(breaker);
+}
+
+TEST(breaker_trigger, a_window_whose_bucket_is_a_power_of_two_slides)
+{
+    for (uint32_t bits = 20; bits <= 37; bits++) {
+        uint64_t window_ns = UINT64_C(16) << bits;
+        struct weir_policy *breaker =
+            BREAKER(.window_ns = window_ns, .calls_min = 10, .consecutive = WEIR_OFF32);
+        calls(breaker, 9, WEIR_FAILED, START);
+        CHECK_EQ(weir_breaker_stats(breaker, START).failures, 9);
+        CHECK_EQ(weir_breaker_stats(breaker, START + 2 * window_ns).failures, 0);
+        calls(breaker, 1, WEIR_FAILED, START + 2 * window_ns);
+        CHECK_EQ(weir_breaker_stats(breaker, START + 2 * window_ns).opened, 0);
+        weir_policy_release(breaker);
+    }
+}
