@@ -36,7 +36,8 @@ struct weir_breaker_config {
     uint32_t slow_percent;         /* 1..100 of the calls slow; default: 80 */
     uint32_t jitter_percent;       /* 1..90: open times vary by up to this; default: 20; WEIR_OFF32: none */
     uint64_t open_ns;              /* how long to refuse at first, 1 ms .. 1 h; default: 1 s */
-    uint64_t open_max_ns;          /* it doubles each time a probe fails, up to this; default: 30 s */
+    uint64_t open_max_ns;          /* it doubles each time a probe fails, up to this; default: 30 s,
+                                      or open_ns if that is longer */
     uint32_t probes;               /* calls let in per half-open time, 1..255; default: 3 */
     uint32_t successes;            /* of these needed to close, 1..probes; default: probes */
     uint64_t probe_ns;             /* a probe unanswered for this long has failed; default: 10 s */
@@ -64,7 +65,8 @@ WEIR_API WEIR_MUST_USE enum weir_error weir_breaker_create(
 
 /* Alone, without a pipeline. OK: go on, and release exactly once, from any thread. REJECTED: nothing was
  * taken; .retry_after_ns says when a probe is due. The form without now reads no clock while closed,
- * unless slow_ns is set. */
+ * unless slow_ns is set: then how long the call ran is not known, and one that its caller's own deadline cut off
+ * (EXPIRED with the reason DEADLINE) is no failure, however long it ran. */
 WEIR_API WEIR_MUST_USE struct weir_outcome weir_breaker_acquire(
     struct weir_policy *breaker, struct weir_permit *permit);
 WEIR_API WEIR_MUST_USE struct weir_outcome weir_breaker_acquire_at(

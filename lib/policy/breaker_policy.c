@@ -179,7 +179,7 @@ static enum weir_error validate_triggers(struct weir_breaker_config *c)
     if (error == WEIR_E_NONE && none && c->overload_open_ns_max == 0) {
         error = error_set(WEIR_E_INVALID,
             "%s: every trigger is off (z_tenths, plain_percent, consecutive,"
-            " slow_ns), expected at least one",
+            " slow_ns, overload_open_ns_max), expected at least one",
             type);
     }
     return error;

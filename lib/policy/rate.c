@@ -149,6 +149,7 @@ static struct weir_outcome acquire_by_mode(
     struct weir_slot slot;
     bool taken = rate_take(rate->config, rate->state, line, line < SHARDS, &slot, cost, 0, now_ns);
     policy_count_alone(rate->state, POLICY_PASSED_ALONE);
+    if (!taken) policy_count_alone(rate->state, RATE_REFUSED);
     if (!taken && mode == WEIR_MODE_SHADOW) {
         policy_count_alone(rate->state, POLICY_WOULD_REFUSE);
         outcome.flags = WEIR_SHADOW;

@@ -81,11 +81,20 @@ static bool is_forced(struct weir_policy *policy, struct weir_permit *permit, st
 }
 
 /* What a refusal is under shadow or forced closed: counted, and let through without a permit. */
-static bool is_let_through(struct weir_policy *policy)
+static bool is_let_through(const struct weir_policy *policy)
 {
     enum weir_mode mode = weir_policy_mode(policy);
-    if (mode == WEIR_MODE_SHADOW) policy_count_alone(policy->state, POLICY_WOULD_REFUSE);
-    return mode != WEIR_MODE_ON;
+    return mode == WEIR_MODE_SHADOW || mode == WEIR_MODE_FORCED_CLOSED;
+}
+
+static struct weir_outcome let_through(struct weir_policy *policy, struct weir_permit *permit)
+{
+    struct weir_outcome outcome = pass_by(policy, permit);
+    if (weir_policy_mode(policy) == WEIR_MODE_SHADOW) {
+        policy_count_alone(policy->state, POLICY_WOULD_REFUSE);
+        outcome.flags = WEIR_SHADOW;
+    }
+    return outcome;
 }
 
 /* ---- breaker ---- */
@@ -107,7 +116,7 @@ static COLD struct weir_outcome breaker_acquire_slow(
         struct weir_verdict verdict =
             breaker_admit_slow(breaker->config, state, &permit->slot, asker, now_ns);
         if (verdict.kind == WEIR_REFUSE) {
-            if (is_let_through(breaker)) return pass_by(breaker, permit);
+            if (is_let_through(breaker)) return let_through(breaker, permit);
             return refused((enum weir_reason)verdict.reason, time_since(verdict.at_ns, now_ns));
         }
     }
@@ -145,7 +154,7 @@ static ALWAYS_INLINE bool breaker_acquire_closed(
     return true;
 }
 
-/* Closed, it needs to know the time only if it times calls. */
+/* Closed, it needs to know the time only if it times calls; else they begin at no instant, and have run for 0. */
 struct weir_outcome weir_breaker_acquire(struct weir_policy *breaker, struct weir_permit *permit)
 {
     static const char function[] = "weir_breaker_acquire";
@@ -153,7 +162,7 @@ struct weir_outcome weir_breaker_acquire(struct weir_policy *breaker, struct wei
     if (unlikely(!plain)) policy_require(breaker, POLICY_BREAKER, function);
     const struct breaker_config *config = breaker->config;
     if (likely(plain) && config->slow_ns == WEIR_NEVER) {
-        if (likely(breaker_acquire_closed(breaker, permit, 0))) return passed();
+        if (likely(breaker_acquire_closed(breaker, permit, WEIR_NEVER))) return passed();
     }
     uint64_t now_ns = os_now((enum weir_timing)config->timing);
     if (unlikely(!plain)) return breaker_acquire_slow(breaker, permit, now_ns, function);
@@ -175,6 +184,7 @@ static NOINLINE void breaker_release_slow(struct weir_policy *breaker, struct we
     struct weir_outcome outcome, uint64_t now_ns, const char *function)
 {
     policy_require(breaker, POLICY_BREAKER, function);
+    WEIR_REQUIRE(outcome.status < WEIR_STATUSES, function, "the outcome's status is none");
     if (!unstamp(breaker, permit, function)) return;
     const struct breaker_config *config = breaker->config;
     uint64_t ran_ns = time_since(now_ns, permit->began_ns);
@@ -242,8 +252,8 @@ static COLD struct weir_outcome bulkhead_acquire_slow(
     }
     if (handed) policy_post(bulkhead);
     if (!entered) {
-        if (is_let_through(bulkhead)) return pass_by(bulkhead, permit);
         policy_count_alone(state, BULKHEAD_REFUSED_FULL);
+        if (is_let_through(bulkhead)) return let_through(bulkhead, permit);
         return refused(WEIR_REASON_BULKHEAD_FULL, 0);
     }
     permit->slot.word[0] = slot_held(cell, weight);

@@ -196,7 +196,11 @@ TEST(alone, the_other_modes_let_pass_and_take_nothing)
             struct weir_permit held, permit[3];
             kind->exhaust(policy, &held);
             weir_policy_set_mode(policy, modes[i]);
-            for (int j = 0; j < 3; j++) CHECK_EQ(kind->take(policy, &permit[j]).status, WEIR_OK);
+            for (int j = 0; j < 3; j++) {
+                struct weir_outcome outcome = kind->take(policy, &permit[j]);
+                CHECK_EQ(outcome.status, WEIR_OK);
+                CHECK_EQ(outcome.flags, modes[i] == WEIR_MODE_SHADOW ? WEIR_SHADOW : 0);
+            }
             CHECK_EQ(kind->would_refuse(policy), modes[i] == WEIR_MODE_SHADOW ? 3 : 0);
             CHECK_EQ(kind->forced(policy), 0);
             kind->give(policy, &permit[0]);
@@ -412,4 +416,23 @@ TEST(alone, a_leased_rate_spends_its_credit)
     CHECK_EQ(weir_rate_acquire(rate, 2).status, WEIR_OK);
     CHECK_EQ(weir_rate_acquire(rate, 1).reason, WEIR_REASON_RATE);
     weir_policy_release(rate);
+}
+
+/* Acquired without a clock it ran for nobody knows how long: a caller's own deadline is then no failure. */
+TEST(alone, a_call_of_unknown_length_was_not_cut_off_late)
+{
+    struct weir_outcome expired = { .status = WEIR_EXPIRED, .reason = WEIR_REASON_DEADLINE };
+    struct weir_policy *breaker = POLICY(breaker, .consecutive = 2);
+    struct weir_permit permit;
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(weir_breaker_acquire(breaker, &permit).status, WEIR_OK);
+        weir_breaker_release(breaker, &permit, expired);
+    }
+    CHECK_EQ(weir_breaker_stats(breaker, START).counted_failed, 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(weir_breaker_acquire_at(breaker, &permit, START).status, WEIR_OK);
+        weir_breaker_release_at(breaker, &permit, expired, START + WEIR_S);
+    }
+    CHECK_EQ(weir_breaker_stats(breaker, START + WEIR_S).opened, 1);
+    weir_policy_release(breaker);
 }
