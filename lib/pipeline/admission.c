@@ -85,6 +85,8 @@ static struct weir_verdict hold(
         return verdict_refuse(WEIR_REASON_NESTED, 0);
     }
     if (answer.waiter == 0 || (call->flags & CALL_ARMED) == 0) return answer;
+    WEIR_REQUIRE(answer.waiter <= policy->wakers.count, "weir_policy_ops.admit",
+        "the verdict's waiter is none that the policy was created with");
     call->waiter = answer.waiter;
     wakers_arm(&policy->wakers, answer.waiter - 1, call, call->waker);
     struct weir_verdict again = ask(call, position, now_ns);

@@ -60,12 +60,21 @@ static uint64_t turned_away(const struct check *check, uint32_t position)
     return time_max(check->stats.refused_by[position], counters_sum(policy->counters, POLICY_REFUSED_FORCED));
 }
 
+/* Whoever came as far as the innermost policy that turned calls away passed those outside it. What the pipeline
+ * itself has counted goes before what a policy has, which may be by other pipelines, or alone. */
+static uint32_t wall_of(const struct check *check)
+{
+    uint32_t count = check->pipeline->count, counted = count, wall = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (check->stats.refused_by[i] != 0) counted = i;
+        if (turned_away(check, i) != 0) wall = i;
+    }
+    return counted != count ? counted : wall;
+}
+
 static void nothing_ran(struct check *check)
 {
-    uint32_t count = check->pipeline->count, wall = count;
-    for (uint32_t i = 0; i < count; i++) {
-        if (turned_away(check, i) != 0) wall = i; /* whoever came as far as this passed those outside it */
-    }
+    uint32_t count = check->pipeline->count, wall = wall_of(check);
     for (uint32_t i = wall == count ? 0 : wall; i < count; i++) {
         if (i == wall) {
             findings_add(&check->findings, WEIR_FINDING_INERT_NEVER_PASSED, i,
@@ -190,6 +199,7 @@ size_t weir_pipeline_check(
     const struct weir_pipeline *pipeline, uint64_t now_ns, struct weir_finding *findings, size_t max)
 {
     WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_check", "pipeline is NULL");
+    if (max != 0) WEIR_REQUIRE(findings != NULL, "weir_pipeline_check", "findings is NULL");
     struct check check = { .pipeline = pipeline,
         .stats = weir_pipeline_stats(pipeline),
         .now_ns = now_ns,

@@ -202,8 +202,9 @@ static struct weir_step settle_abandoned(
     return step;
 }
 
-static struct weir_step settle_foreign(struct weir_call *call)
+static struct weir_step settle_foreign(struct weir_call *call, const char *function)
 {
+    WEIR_REQUIRE(call->attempt.generation != 0, function, "the call was not begun");
     if (call->phase != PHASE_OVER || call->pending != 0)
         pipeline_count(call->pipeline, call, PIPELINE_FOREIGN);
     call->phase = PHASE_OVER;
@@ -216,7 +217,7 @@ COLD struct weir_step machine_settle_slow(
     struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns)
 {
     static const char twice[] = "no such attempt is owed a settle (settled twice, or not begun)";
-    if (call->attempt.generation != process_generation()) return settle_foreign(call);
+    if (call->attempt.generation != process_generation()) return settle_foreign(call, "weir_call_settle");
     call->shard = (uint16_t)thread_shard();
     bool function = attempt == 0, slow = (call->flags & CALL_SLOW) != 0;
     uint8_t what = function ? WEIR_ABANDONED_FALLBACK : WEIR_ABANDONED_OPERATION;
@@ -239,13 +240,30 @@ COLD struct weir_step machine_settle_slow(
     return machine_unwind(call, now_ns);
 }
 
+/* The fast settle list does not put back the deadlines that those inside have lowered: the outermost of them knows
+ * the one outside. Folded, materialize() has made it anew. */
+static void restore_deadline(struct weir_call *call, uint32_t position)
+{
+    const struct weir_pipeline *pipeline = call->pipeline;
+    if (pipeline->folded) return;
+    for (uint32_t i = position + 1; i < pipeline->count; i++) {
+        uint32_t kind = pipeline->policy[i]->head->kind;
+        if (kind != POLICY_TIMEOUT && kind != POLICY_FALLBACK) continue;
+        call->attempt.deadline_ns = call->slot[i].word[0];
+        call->deadline_by = (uint8_t)call->slot[i].word[1];
+        return;
+    }
+}
+
 COLD struct weir_step machine_turned(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
 {
     struct weir_outcome outcome = call->outcome;
     materialize(call, position);
+    restore_deadline(call, position);
     pipeline_count(call->pipeline, call, PIPELINE_ATTEMPTS);
     call->outcome = outcome;
+    if (answer.kind == WEIR_ANSWER) machine_take_answer(call, &call->outcome);
     call->admitted |= (uint16_t)(1u << position);
     call->ran_ns = time_max(time_since(now_ns, call->attempt_ns), 1);
     machine_note(call, position, answer, now_ns);
@@ -292,7 +310,7 @@ static struct weir_step cut_short(struct weir_call *call, enum weir_status statu
 struct weir_step weir_call_wake(struct weir_call *call, uint64_t now_ns)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_wake", "call is NULL");
-    if (call->attempt.generation != process_generation()) return settle_foreign(call);
+    if (call->attempt.generation != process_generation()) return settle_foreign(call, "weir_call_wake");
     call->shard = (uint16_t)thread_shard();
     if (call->phase == PHASE_OVER) return machine_step(call, WEIR_DONE, WEIR_NEVER);
     enum weir_status status = context_status(call, now_ns);
@@ -325,7 +343,7 @@ struct weir_step weir_call_wake(struct weir_call *call, uint64_t now_ns)
 struct weir_step weir_call_cancel(struct weir_call *call, uint64_t now_ns)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_cancel", "call is NULL");
-    if (call->attempt.generation != process_generation()) return settle_foreign(call);
+    if (call->attempt.generation != process_generation()) return settle_foreign(call, "weir_call_cancel");
     call->shard = (uint16_t)thread_shard();
     bool runs = call->phase == PHASE_FAST || call->phase == PHASE_RUNNING || call->phase == PHASE_FALLING;
     if (runs) return abandon(call, WEIR_CANCELED, now_ns);

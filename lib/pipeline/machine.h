@@ -44,6 +44,7 @@ struct weir_step machine_refused(
 /* What both directions share. */
 struct weir_verdict machine_settle_one(
     struct weir_call *call, uint32_t position, struct weir_outcome *outcome, uint64_t now_ns);
+void machine_take_answer(const struct weir_call *call, struct weir_outcome *outcome);
 void machine_note(struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
 void machine_tell(const struct weir_call *call, uint32_t position_plus_one, enum weir_event_kind kind,
     const struct weir_outcome *outcome, uint64_t now_ns);

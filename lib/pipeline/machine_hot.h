@@ -114,6 +114,7 @@ static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
     call->shard = (uint16_t)shard;
     call->outcome = outcome_ok(outcome);
     for (const struct settle_entry *entry = pipeline->settle; entry < pipeline->settle_end; entry++) {
+        call->cursor = (uint8_t)entry->position;
         struct weir_verdict verdict = entry->settle(
             entry->config, entry->state, &call->slot[entry->position], call, &call->outcome, now_ns);
         if (unlikely(!verdict_is_plain(verdict))) {
@@ -126,9 +127,10 @@ static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
     }
     bool solo = shard < SHARDS;
     struct pipeline_line *line = &pipeline->line[shard];
-    uint64_t ok = atomic_load_relaxed(&line->ok);
-    if (unlikely(ok % BUDGET_BATCH == BUDGET_BATCH - 1) && pipeline->budgeted) {
-        machine_deposit(pipeline, BUDGET_BATCH, now_ns);
+    if (unlikely(!solo)) { /* nobody there sees which call of a batch is his */
+        if (pipeline->budgeted) machine_deposit(pipeline, 1, now_ns);
+    } else if (unlikely(atomic_load_relaxed(&line->ok) % BUDGET_BATCH == BUDGET_BATCH - 1)) {
+        if (pipeline->budgeted) machine_deposit(pipeline, BUDGET_BATCH, now_ns);
     }
     if (timed && now_ns > call->began_ns) { /* a clock that stood still has measured nothing */
         histogram_record(pipeline->latency, shard, solo, now_ns - call->began_ns);

@@ -197,9 +197,11 @@ const struct weir_histogram *weir_pipeline_latency(const struct weir_pipeline *p
 struct weir_outcome weir_call_fallback(struct weir_call *call, void *argument)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_fallback", "call is NULL");
-    WEIR_REQUIRE(call->falling != 0, "weir_call_fallback", "no step asked for a fallback function");
+    bool asked = call->phase == PHASE_FALLING;
+    WEIR_REQUIRE(asked, "weir_call_fallback", "no step asked for a fallback function");
     const struct weir_policy *policy = call->pipeline->policy[call->falling - 1];
     weir_operation *function = (weir_operation *)policy->auxiliary;
+    WEIR_REQUIRE(function != NULL, "weir_call_fallback", "a policy without a function answered FALL_BACK");
     return function(argument, &call->attempt);
 }
 

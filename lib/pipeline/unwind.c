@@ -48,6 +48,15 @@ void machine_note(struct weir_call *call, uint32_t position, struct weir_verdict
     }
 }
 
+/* What a policy put in the outcome's place, put into bounds: it may be of the user's own. */
+void machine_take_answer(const struct weir_call *call, struct weir_outcome *outcome)
+{
+    static const char function[] = "weir_policy_ops.settle";
+    WEIR_REQUIRE(outcome->status < WEIR_STATUSES, function, "the answer's status is none");
+    WEIR_REQUIRE(outcome->by <= call->pipeline->count, function, "the answer's by is no position + 1");
+    if (outcome->reason >= WEIR_REASONS) outcome->reason = WEIR_REASON_CUSTOM;
+}
+
 /* What this pipeline's calls typically take; the median is looked up once a second at most. */
 static uint64_t typical(struct weir_pipeline *pipeline, uint64_t now_ns)
 {
@@ -72,6 +81,7 @@ struct weir_verdict machine_settle_one(
         }
         answer =
             policy->ops->settle(policy->config, policy->state, &call->slot[position], call, outcome, now_ns);
+        if (answer.kind == WEIR_ANSWER) machine_take_answer(call, outcome);
     }
     if (call->held == position + 1) call->held = 0;
     machine_note(call, position, answer, now_ns);
@@ -148,7 +158,8 @@ static struct weir_step over(struct weir_call *call, uint64_t now_ns)
 {
     const struct weir_pipeline *pipeline = call->pipeline;
     if (call->shadowed != 0) call->outcome.flags |= WEIR_SHADOW;
-    if (call->outcome.status == WEIR_OK && (call->flags & CALL_VALUED) != 0) {
+    bool valued = (call->flags & CALL_VALUED) != 0 && call->attempt.value != NULL;
+    if (valued && call->outcome.status == WEIR_OK) {
         __builtin_memcpy(call->value, call->attempt.value, pipeline->result_size);
     }
     WEIR_ASSERT(call->outcome.status < WEIR_STATUSES);

@@ -110,10 +110,11 @@ static struct weir_verdict answer(void *state, const struct weir_call *call, str
 
 /* Without a function, or after it. */
 static struct weir_verdict answer_stored(const struct fallback_config *config, void *opaque,
-    const struct weir_call *call, struct weir_outcome *outcome, struct weir_outcome hidden, uint64_t now_ns)
+    struct weir_call *call, struct weir_outcome *outcome, struct weir_outcome hidden, uint64_t now_ns)
 {
     struct fallback_state *state = opaque;
     void *value = call->attempt.value;
+    if (config->value_size == 0) call->attempt.value = NULL; /* what a failed attempt left is no result */
     if (config->last_good) {
         enum found found = find(config, state, value, now_ns);
         if (found == FOUND) return answer(state, call, outcome, &hidden, BY_LAST_GOOD);

@@ -216,6 +216,8 @@ enum weir_mode weir_policy_mode(const struct weir_policy *policy)
 void policy_post(struct weir_policy *policy)
 {
     uint32_t waiter;
+    WEIR_REQUIRE(policy->ops->next_woken != NULL, "weir_policy_ops",
+        "a verdict says WEIR_VERDICT_WAKE, but next_woken is NULL");
     while ((waiter = policy->ops->next_woken(policy->config, policy->state)) != 0) {
         wakers_post(&policy->wakers, waiter - 1);
     }

@@ -209,12 +209,14 @@ static struct weir_outcome run_nested(struct weir_call *call, const struct weir_
     call->outer = weir_thread.call;
     weir_thread.call = call;
     bool told = pipeline->events != NULL;
+    uint32_t mine = process_generation();
     if (told) pipeline_count_last(pipeline, thread_shard(), PIPELINE_TELLING);
     struct weir_outcome outcome = run_call(call, pipeline, options, operation, argument, now_ns, given);
     weir_thread.call = call->outer;
     if (told) {
         weir_pipeline_deliver(pipeline);
-        pipeline_count_last(pipeline, thread_shard(), PIPELINE_TOLD);
+        /* A child that was forked meanwhile has levelled both. */
+        if (process_is(mine)) pipeline_count_last(pipeline, thread_shard(), PIPELINE_TOLD);
     }
     return outcome;
 }

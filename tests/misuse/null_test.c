@@ -114,6 +114,10 @@ TEST(null, pipelines)
     ABORTS_ON_NULL(weir_pipeline_explain, pipeline, weir_pipeline_explain(NULL, 0, NULL, 0));
     ABORTS_ON_NULL(weir_pipeline_lint, pipeline, weir_pipeline_lint(NULL, 0, NULL, 0));
     ABORTS_ON_NULL(weir_pipeline_check, pipeline, weir_pipeline_check(NULL, START, NULL, 0));
+    ABORTS_ON_NULL(weir_pipeline_explain, buffer, weir_pipeline_explain(pipeline, 0, NULL, 1));
+    ABORTS_ON_NULL(weir_pipeline_lint, findings, weir_pipeline_lint(pipeline, 0, NULL, 1));
+    ABORTS_ON_NULL(weir_pipeline_check, findings, weir_pipeline_check(pipeline, START, NULL, 1));
+    ABORTS_ON_NULL(weir_outcome_text, buffer, weir_outcome_text(NULL, 1, pipeline, outcome_of(WEIR_OK)));
     ABORTS_ON_NULL(weir_pipeline_drain, pipeline, ignore_error(weir_pipeline_drain(NULL, START)));
     ABORTS_ON_NULL(weir_pipeline_deliver, pipeline, weir_pipeline_deliver(NULL));
     weir_pipeline_destroy(NULL);

@@ -450,6 +450,16 @@ static void enter_twice(void)
     weir_context_enter(&context);
 }
 
+static void enter_one_below(void)
+{
+    struct weir_context outer, inner;
+    weir_context_child(&outer, NULL, WEIR_NEVER, NULL);
+    weir_context_child(&inner, &outer, WEIR_NEVER, NULL);
+    weir_context_enter(&outer);
+    weir_context_enter(&inner);
+    weir_context_enter(&outer);
+}
+
 static void *leaves(void *context)
 {
     weir_context_leave(context);
@@ -483,7 +493,8 @@ TEST(rules, contexts_are_left_in_reverse_on_their_own_thread)
     CHECK_ABORTS(leave_out_of_order(), message);
     CHECK_ABORTS(leave_twice(), message);
     CHECK_ABORTS(leave_on_another_thread(), message);
-    CHECK_ABORTS(enter_twice(), "weir: weir_context_enter: the context is current already");
+    CHECK_ABORTS(enter_one_below(), "weir: weir_context_enter: the context is entered already");
+    CHECK_ABORTS(enter_twice(), "weir: weir_context_enter: the context is entered already");
 }
 
 TEST(rules, sources_are_stacked_only_so_high)

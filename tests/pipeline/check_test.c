@@ -263,3 +263,22 @@ TEST(check, aborts_without_a_pipeline)
 {
     CHECK_ABORTS((void)weir_pipeline_check(NULL, 0, NULL, 0), "weir_pipeline_check: pipeline is NULL");
 }
+
+/* What a policy refused alone, or in another pipeline, is not held against it here. */
+TEST(check, refusals_elsewhere_are_not_counted)
+{
+    struct weir_permit held, refused;
+    ORDER_ADD(breaker, .name = "b");
+    ORDER_ADD(bulkhead, .name = "k", .limit = 1);
+    struct weir_policy *breaker = order_parts[0], *bulkhead = order_parts[1];
+    CHECK_EQ(weir_bulkhead_acquire(bulkhead, 1, &held).status, WEIR_OK);
+    CHECK_EQ(weir_bulkhead_acquire(bulkhead, 1, &refused).status, WEIR_REJECTED);
+    weir_bulkhead_release(bulkhead, &held);
+    weir_policy_set_mode(breaker, WEIR_MODE_FORCED_OPEN);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 2);
+    CHECK(strstr(findings[0].text, "breaker \"b\" let none of 20 calls pass") != NULL);
+    CHECK(strstr(findings[1].text, "none of 20 calls came to bulkhead \"k\"") != NULL);
+    weir_pipeline_destroy(pipeline);
+}

@@ -53,12 +53,13 @@ static struct weir_verdict script_admit(
 static struct weir_verdict script_settle(uint8_t spy, struct weir_slot *slot, struct weir_call *call,
     struct weir_outcome *outcome, uint64_t now_ns)
 {
-    (void)spy;
     (void)slot;
-    if (outcome->status == WEIR_OK) return (struct weir_verdict) { .kind = WEIR_PASS };
-    uint64_t lot = draw(&draws, 10);
+    if (spy == 7 && outcome->status == WEIR_OK)
+        return (struct weir_verdict) { .kind = WEIR_PASS }; /* quiet */
+    uint64_t lot = draw(&draws, outcome->status == WEIR_OK ? 20 : 10);
     if (lot == 0) {
         outcome->code = 4711;
+        if (outcome->status == WEIR_OK) outcome->status = WEIR_FAILED;
         return (struct weir_verdict) { .kind = WEIR_ANSWER };
     }
     if (lot == 1 && call->attempt.number < 4) {

@@ -48,6 +48,7 @@ static inline void spy_note(const struct spy_config *config, char what, const st
     const struct weir_call *call, const struct weir_outcome *outcome, uint64_t now_ns)
 {
     struct spy_log *log = config->log;
+    CHECK(slot == &call->slot[call->cursor]);
     CHECK(log->count < sizeof log->note / sizeof log->note[0]);
     log->note[log->count++] = (struct spy_note) {
         .what = what,

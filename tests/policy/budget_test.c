@@ -174,6 +174,30 @@ TEST(budget, hears_of_a_call_once)
     weir_budget_release(budget);
 }
 
+/* On the line of many threads nobody knows which call is the last of a batch: there each is reported. */
+TEST(budget, hears_of_every_call_on_the_shared_line)
+{
+    struct weir_budget *budget = BUDGET(.percent = 10, .floor_per_s = 10);
+    struct weir_policy *retry;
+    struct weir_pipeline *pipeline;
+    struct weir_call call;
+    uint32_t own = weir_thread.shard;
+    CHECK_EQ(weir_retry_create(WEIR_CONFIG(weir_retry_config, .budget = budget), &retry), WEIR_E_NONE);
+    CHECK_EQ(weir_pipeline_create(NULL, &retry, 1, &pipeline), WEIR_E_NONE);
+    charge_all(budget, START);
+    weir_thread.shard = SHARDS + 1;
+    for (int i = 0; i < 25; i++) {
+        struct weir_outcome ok = { .status = WEIR_OK };
+        CHECK_EQ(weir_call_begin(&call, pipeline, NULL, START).action, WEIR_RUN);
+        CHECK_EQ(weir_call_settle(&call, 1, ok, START).action, WEIR_DONE);
+        CHECK_EQ(tokens(budget, START), (i + 1) / 10);
+    }
+    weir_thread.shard = own;
+    weir_pipeline_destroy(pipeline);
+    weir_policy_release(retry);
+    weir_budget_release(budget);
+}
+
 /* ---- config ---- */
 
 TEST(budget, bad_configs_are_refused)

@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include "os/os.h"
+#include "pipeline/pipeline.h"
 
 #include <weir/weir.h>
 
@@ -298,4 +299,50 @@ TEST(fork, a_grandchild_is_a_stranger_to_both)
     CHECK(in_child(grandchild, bulkhead));
     weir_bulkhead_release(bulkhead, &parents);
     weir_policy_release(bulkhead);
+}
+
+/* ---- a fork inside an operation, with a sink ---- */
+
+static pid_t born;
+
+static void hear(void *argument, const struct weir_pipeline *pipeline, const struct weir_event *event)
+{
+    (void)argument;
+    (void)pipeline;
+    (void)event;
+}
+
+static struct weir_outcome give_birth(void *argument, const struct weir_attempt *attempt)
+{
+    (void)argument;
+    (void)attempt;
+    born = fork();
+    return (struct weir_outcome) { .status = WEIR_OK };
+}
+
+static bool is_level(const struct weir_pipeline *pipeline)
+{
+    uint64_t telling = 0, told = 0;
+    for (uint32_t line = 0; line < LINES; line++) {
+        telling += pipeline->cold[line].counter[PIPELINE_TELLING];
+        told += pipeline->cold[line].counter[PIPELINE_TOLD];
+    }
+    return telling == told;
+}
+
+/* Whoever has said that he will deliver events says once that he has: drain waits for just these. */
+TEST(fork, a_child_born_in_an_operation_delivers_once)
+{
+    struct weir_sink sink = { .event = hear };
+    struct weir_pipeline *pipeline;
+    CHECK_EQ(weir_pipeline_create(WEIR_CONFIG(weir_pipeline_config, .sink = &sink), NULL, 0, &pipeline),
+        WEIR_E_NONE);
+    (void)weir_run(pipeline, NULL, give_birth, NULL).status;
+    bool level = is_level(pipeline);
+    if (born == 0) _exit(level ? 0 : 1);
+    int status = 0;
+    CHECK_EQ(waitpid(born, &status, 0), born);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(level);
+    weir_pipeline_destroy(pipeline);
 }
