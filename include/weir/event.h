@@ -1,7 +1,8 @@
 /* Events: what changed, told after it was decided, outside every lock and transition.
  *
- * Policies put events into a bounded ring of their pipeline; weir_run() hands them to the sink before it
- * returns, other drivers call weir_pipeline_deliver(). A full ring drops and counts. */
+ * Policies put events into a bounded ring of their pipeline; weir_run() hands them to the sink before it returns,
+ * unless another thread is just at it, which then hands over these, too; other drivers call
+ * weir_pipeline_deliver(). A full ring drops and counts. */
 #ifndef WEIR_EVENT_H
 #define WEIR_EVENT_H
 

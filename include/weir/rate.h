@@ -21,7 +21,7 @@ struct weir_rate_config {
     uint64_t period_ns;      /* 1 us .. 1 day; default: 1 s */
     uint64_t burst;          /* tokens that may be spent at once; default: permits of 1 s, at least 1 */
     uint64_t wait_max_ns;    /* wait for a turn this long, within the deadline; default: 0, refuse */
-    enum weir_form form;     /* default: SHARDED while lease is at most 1/64 of the burst */
+    enum weir_form form;     /* default: SHARDED while lease is 2 or more and at most 1/64 of the burst */
     uint32_t lease;          /* tokens a thread takes at once in the sharded form; default: burst / 64,
                              at most 256 */
     enum weir_timing timing; /* for acquire without now; default: PRECISE */

@@ -54,7 +54,7 @@ struct weir_retry_config {
     uint32_t attempts; /* in all, 1..WEIR_ATTEMPTS_MAX; default: 3 */
     enum weir_backoff backoff;
     uint64_t base_ns;           /* 1 us .. 1 h; default: 50 ms */
-    uint64_t max_ns;            /* base .. 1 day; default: 2 s */
+    uint64_t max_ns;            /* base_ns .. 1 day; default: 2 s, or base_ns if that is longer */
     uint32_t on;                /* which outcomes: WEIR_ON(...) bits of FAILED, EXPIRED, OVERLOADED, REJECTED;
                                default: FAILED, EXPIRED and OVERLOADED */
     struct weir_budget *budget; /* a reference is taken; default: one of its own, with defaults */

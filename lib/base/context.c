@@ -61,7 +61,9 @@ void weir_context_detached(struct weir_context *context, uint64_t deadline_ns, s
 void weir_context_enter(struct weir_context *context)
 {
     WEIR_REQUIRE(context != NULL, "weir_context_enter", "context is NULL");
-    WEIR_REQUIRE(context != weir_thread.context, "weir_context_enter", "the context is current already");
+    for (const struct weir_context *outer = weir_thread.context; outer != NULL; outer = outer->outer) {
+        WEIR_REQUIRE(context != outer, "weir_context_enter", "the context is entered already");
+    }
     context->outer = weir_thread.context;
     weir_thread.context = context;
 }

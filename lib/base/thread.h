@@ -8,7 +8,7 @@
  * what its parent took. The word lies in a page that the kernel wipes on fork; 0 is therefore "just
  * forked", and the first to see it takes a new number and runs the hooks.
  *
- * The thread's words are in the initial-exec TLS model: 24 bytes, well within what glibc keeps for
+ * The thread's words are in the initial-exec TLS model: 32 bytes, well within what glibc keeps for
  * libraries loaded late, and one instruction to reach. */
 #ifndef WEIR_LIB_THREAD_H
 #define WEIR_LIB_THREAD_H

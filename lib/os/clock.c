@@ -14,8 +14,9 @@
 #include "base/atomic.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 uint64_t weir_now(enum weir_timing timing)
 {
@@ -112,11 +113,11 @@ static bool kernel_uses_tsc(void)
 {
     int error = errno;
     char name[16] = "";
-    FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+    int file = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
     bool tsc = false;
-    if (file != NULL) {
-        tsc = fgets(name, sizeof name, file) != NULL && strcmp(name, "tsc\n") == 0;
-        fclose(file);
+    if (file >= 0) {
+        tsc = read(file, name, sizeof name - 1) > 0 && strcmp(name, "tsc\n") == 0;
+        close(file);
     }
     errno = error;
     return tsc;

@@ -28,7 +28,7 @@ static ALWAYS_INLINE uint64_t os_now_coarse(void)
     return os_clock(CLOCK_MONOTONIC_COARSE);
 }
 
-/* The fast clock (fast_clock.c): CLOCK_MONOTONIC, if it cannot keep its promise. */
+/* The fast clock (clock.c): CLOCK_MONOTONIC, if it cannot keep its promise. */
 uint64_t os_now_fast(void);
 /* Whether this machine has one; looks once. */
 bool os_has_fast_clock(void);

@@ -171,6 +171,7 @@ size_t weir_pipeline_lint(
     const struct weir_pipeline *pipeline, uint64_t deadline_ns, struct weir_finding *findings, size_t max)
 {
     WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_lint", "pipeline is NULL");
+    if (max != 0) WEIR_REQUIRE(findings != NULL, "weir_pipeline_lint", "findings is NULL");
     struct lint lint = { .pipeline = pipeline, .findings = { findings, max, 0 } };
     bounds_find(pipeline, deadline_ns, &lint.bounds);
     no_timeout(&lint);

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SECONDS_MIN 6
+#define SECONDS_MIN 12
 #define SECONDS_MAX 3600
 
 enum exit_status { EXIT_GOOD = 0, EXIT_WORSE = 1, EXIT_BROKEN = 2, EXIT_INTERRUPTED = 130 };
