@@ -108,23 +108,34 @@ static struct weir_verdict answer(void *state, const struct weir_call *call, str
     };
 }
 
+/* What a failed attempt has left is no result of an answer that has none. */
+static void without_result(const struct fallback_config *config, struct weir_call *call)
+{
+    if (config->value_size == 0) call->attempt.value = NULL;
+}
+
 /* Without a function, or after it. */
 static struct weir_verdict answer_stored(const struct fallback_config *config, void *opaque,
     struct weir_call *call, struct weir_outcome *outcome, struct weir_outcome hidden, uint64_t now_ns)
 {
     struct fallback_state *state = opaque;
     void *value = call->attempt.value;
-    if (config->value_size == 0) call->attempt.value = NULL; /* what a failed attempt left is no result */
     if (config->last_good) {
         enum found found = find(config, state, value, now_ns);
-        if (found == FOUND) return answer(state, call, outcome, &hidden, BY_LAST_GOOD);
+        if (found == FOUND) {
+            without_result(config, call);
+            return answer(state, call, outcome, &hidden, BY_LAST_GOOD);
+        }
         if (found == FOUND_OLD) policy_count(state, call, TOO_OLD);
     }
     bool bare = !config->has_function && !config->last_good;
+    if (!config->has_value && !bare) {
+        *outcome = hidden;
+        return verdict(WEIR_ANSWER);
+    }
+    without_result(config, call);
     if (config->has_value && value != NULL) memcpy(value, config->value, config->value_size);
-    if (config->has_value || bare) return answer(state, call, outcome, &hidden, BY_VALUE);
-    *outcome = hidden;
-    return verdict(WEIR_ANSWER);
+    return answer(state, call, outcome, &hidden, BY_VALUE);
 }
 
 /* What is inside ended by this policy's own reserve counts as inside. */
