@@ -68,7 +68,7 @@ static void fill(struct weir_policy *policy, const struct policy_spec *spec, voi
     policy->state = head + 1;
     policy->counters = (struct counters *)((char *)policy->state + head->counters_offset);
     policy->config = (char *)policy->state + head->config_offset;
-    if (spec->config_size != 0) {
+    if (spec->config != NULL) {
         memcpy((char *)policy->state + head->config_offset, spec->config, spec->config_size);
     }
     policy->flags = spec->ops->flags | spec->flags;
