@@ -24,26 +24,26 @@ extern "C" {
 
 struct weir_breaker_config {
     uint32_t size;
-    const char *name;              /* copied; default: "breaker" */
-    uint64_t window_ns;            /* outcomes count for this long, 16 ms .. 1 h; default: 10 s */
-    uint32_t calls_min;            /* the rates are not judged below this many calls; default: 10 */
-    uint32_t failure_percent;      /* 1..99, for the Wilson bound; default: 50 */
-    uint32_t z_tenths;             /* its confidence, 1..100 tenths of a standard deviation; default: 30;
+    const char *name;         /* copied; default: "breaker" */
+    uint64_t window_ns;       /* outcomes count for this long, 16 ms .. 1 h; default: 10 s */
+    uint32_t calls_min;       /* the rates are not judged below this many calls; default: 10 */
+    uint32_t failure_percent; /* 1..99, for the Wilson bound; default: 50 */
+    uint32_t z_tenths;        /* its confidence, 1..100 tenths of a standard deviation; default: 30;
                                  WEIR_OFF32: this trigger is off */
-    uint32_t plain_percent;        /* 1..100; default: this trigger is off */
-    uint32_t consecutive;          /* 1..255; default: 5; WEIR_OFF32: off */
-    uint64_t slow_ns;              /* an answer that took this long is slow; default: off */
-    uint32_t slow_percent;         /* 1..100 of the calls slow; default: 80 */
-    uint32_t jitter_percent;       /* 1..90: open times vary by up to this; default: 20; WEIR_OFF32: none */
-    uint64_t open_ns;              /* how long to refuse at first, 1 ms .. 1 h; default: 1 s */
-    uint64_t open_max_ns;          /* it doubles each time a probe fails, up to this; default: 30 s,
+    uint32_t plain_percent;   /* 1..100; default: this trigger is off */
+    uint32_t consecutive;     /* 1..255; default: 5; WEIR_OFF32: off */
+    uint64_t slow_ns;         /* an answer that took this long is slow; default: off */
+    uint32_t slow_percent;    /* 1..100 of the calls slow; default: 80 */
+    uint32_t jitter_percent;  /* 1..90: open times vary by up to this; default: 20; WEIR_OFF32: none */
+    uint64_t open_ns;         /* how long to refuse at first, 1 ms .. 1 h; default: 1 s */
+    uint64_t open_max_ns;     /* it doubles each time a probe fails, up to this, at most 1 day; default: 30 s,
                                       or open_ns if that is longer */
-    uint32_t probes;               /* calls let in per half-open time, 1..255; default: 3 */
-    uint32_t successes;            /* of these needed to close, 1..probes; default: probes */
-    uint64_t probe_ns;             /* a probe unanswered for this long has failed; default: 10 s */
-    uint64_t ramp_ns;              /* after closing, the share let in rises from 10 % to all; default: 5 s;
+    uint32_t probes;          /* calls let in per half-open time, 1..255; default: 3 */
+    uint32_t successes;       /* of these needed to close, 1..probes; default: probes */
+    uint64_t probe_ns;        /* a probe unanswered for this long has failed; default: 10 s */
+    uint64_t ramp_ns;         /* after closing, the share let in rises from 10 % to all; default: 5 s;
                                  WEIR_OFF: none */
-    uint64_t late_failure_ns;      /* a call cut off by a deadline outside the breaker is a failure if it ran
+    uint64_t late_failure_ns; /* a call cut off by a deadline outside the breaker is a failure if it ran
                                  this long; default: 1 s */
     uint64_t overload_open_ns_max; /* an OVERLOADED answer opens it for its retry-after, at most this
                                  long; default: off */

@@ -15,9 +15,10 @@ extern "C" {
 
 struct weir_bulkhead_config {
     uint32_t size;
-    const char *name;     /* copied; default: "bulkhead" */
-    uint32_t limit;       /* permits, 1..1000000; default: 64 */
-    uint32_t queue;       /* calls that may wait, 0..4095; default: 0 */
+    const char *name; /* copied; default: "bulkhead" */
+    uint32_t limit;   /* permits, 1..1000000; default: 64 */
+    uint32_t queue;   /* calls that may wait, 0..4095; one that was handed its permits has its place until it
+                             comes for them; default: 0 */
     uint64_t wait_max_ns; /* how long at most; default: 1 s */
     enum weir_form form;  /* default: SHARDED from 8 permits on, one word below; both are exact */
 };

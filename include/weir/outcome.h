@@ -67,9 +67,10 @@ struct weir_outcome {
 
 /* Outcomes from what calls usually answer. Pure; safe in signal handlers.
  *
- * errno value: 0 is OK; ECANCELED is CANCELED; EAGAIN, EBUSY, ENOBUFS and EUSERS are OVERLOADED; what
- * says that no peer was reached (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENETDOWN, EHOSTDOWN,
- * EADDRNOTAVAIL, ENOENT) is FAILED and NOT_SENT; any other is FAILED. */
+ * errno value: 0 is OK; ECANCELED is CANCELED; EBUSY and EUSERS are OVERLOADED; ECONNREFUSED and EADDRNOTAVAIL, by
+ * which nothing can have been sent, are FAILED and NOT_SENT; any other is FAILED. So are EAGAIN (a receive that timed
+ * out says so, after the request was sent), and EHOSTUNREACH and ENETUNREACH (an established connection may end with
+ * them): who knows better sets the flag. */
 WEIR_API struct weir_outcome weir_from_errno(int error);
 /* 0 is OK, any other value FAILED with that code. */
 WEIR_API struct weir_outcome weir_from_int(int result);
@@ -83,7 +84,7 @@ WEIR_API const char *weir_reason_text(enum weir_reason reason);
 
 /* Writes one sentence about the outcome into buffer (always terminated, cut at size) and answers
  * buffer: the status, which policy decided and with which numbers, e.g. "rejected by breaker "bank":
- * breaker open (12 of 15 calls failed), worth asking again in 2.1 s". The numbers are those of now, not
+ * breaker open (open, 12 of 15 calls failed), worth asking again in 2.1 s". The numbers are those of now, not
  * those of the refusal. Names are escaped. pipeline may be NULL: then without names. */
 WEIR_API char *weir_outcome_text(
     char *buffer, size_t size, const struct weir_pipeline *pipeline, struct weir_outcome outcome);

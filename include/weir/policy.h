@@ -23,7 +23,7 @@ WEIR_API void weir_policy_release(struct weir_policy *policy);
 WEIR_API const char *weir_policy_name(const struct weir_policy *policy); /* as given, not escaped */
 WEIR_API const char *weir_policy_kind(const struct weir_policy *policy); /* "breaker", ... */
 
-/* Which form of a policy's words: one shared word is exact and costs 5 to 8 times as much as soon as
+/* Which form of a policy's words: one shared word is exact and costs several times as much as soon as
  * two threads hammer it; the sharded form scales. weir_pipeline_explain() names the form and its bound. */
 enum weir_form { WEIR_FORM_AUTO = 0, WEIR_FORM_SINGLE, WEIR_FORM_SHARDED };
 

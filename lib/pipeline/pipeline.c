@@ -22,8 +22,10 @@ static enum weir_error check_order(
                 WEIR_E_INVALID, "order[%zu] and order[%zu] are the same policy, expected each once", j, i);
         }
         if (order[i]->head->kind != POLICY_FALLBACK) continue;
-        uint32_t size = ((const struct fallback_config *)order[i]->config)->value_size;
-        if (size != 0 && size != config->result_size) {
+        const struct fallback_config *fallback = order[i]->config;
+        uint32_t size = fallback->value_size;
+        bool sized = size != 0 || fallback->last_good; /* a last good answer is of the result's size */
+        if (sized && size != config->result_size) {
             return error_set(WEIR_E_INVALID, "%s.result_size is %u, expected %u as order[%zu]'s value_size",
                 type, config->result_size, size, i);
         }

@@ -40,8 +40,8 @@ static ALWAYS_INLINE void breaker_count(const struct breaker_config *config, str
     uint32_t line, bool solo, uint64_t epoch, uint64_t one)
 {
     bool halved = window_add(&state->outcomes, line, solo, epoch, one);
-    if (likely(!halved) || config->slow_ns == WEIR_NEVER) return;
-    window_halve(&state->slow, line, solo, epoch);
+    if (likely(!halved)) return;
+    if (config->slow_ns != WEIR_NEVER) window_halve(&state->slow, line, solo, epoch);
 }
 
 /* A success that was neither late nor slow, while closed, and while no failure waits for more calls to be judged.

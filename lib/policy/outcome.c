@@ -46,17 +46,10 @@ struct weir_outcome weir_from_errno(int error)
     switch (error) {
     case 0: outcome.status = WEIR_OK; break;
     case ECANCELED: outcome.status = WEIR_CANCELED; break;
-    case EAGAIN:
     case EBUSY:
-    case ENOBUFS:
     case EUSERS: outcome.status = WEIR_OVERLOADED; break;
     case ECONNREFUSED:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ENETDOWN:
-    case EHOSTDOWN:
-    case EADDRNOTAVAIL:
-    case ENOENT: outcome.flags = WEIR_NOT_SENT; break;
+    case EADDRNOTAVAIL: outcome.flags = WEIR_NOT_SENT; break;
     default: break;
     }
     return outcome;

@@ -121,3 +121,19 @@ TEST(pipeline, events_wait_for_their_delivery)
         weir_pipeline_destroy(pipeline);
     }
 }
+
+TEST(pipeline, a_last_good_answer_is_of_the_results_size)
+{
+    struct weir_policy *fallback;
+    struct weir_pipeline *pipeline = NULL;
+    CHECK_EQ(
+        weir_fallback_create(WEIR_CONFIG(weir_fallback_config, .last_good = true), &fallback), WEIR_E_NONE);
+    CHECK_EQ(
+        weir_pipeline_create(WEIR_CONFIG(weir_pipeline_config, .result_size = 4), &fallback, 1, &pipeline),
+        WEIR_E_INVALID);
+    CHECK_STR(
+        weir_error_text(), "weir_pipeline_config.result_size is 4, expected 0 as order[0]'s value_size");
+    CHECK_EQ(weir_pipeline_create(NULL, &fallback, 1, &pipeline), WEIR_E_NONE);
+    weir_pipeline_destroy(pipeline);
+    weir_policy_release(fallback);
+}

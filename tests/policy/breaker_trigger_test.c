@@ -341,6 +341,21 @@ TEST(breaker_trigger, many_calls_do_not_make_more_of_them_slow)
     weir_policy_release(breaker);
 }
 
+/* Without a slow limit there is no second window to halve. */
+TEST(breaker_trigger, many_calls_without_a_slow_limit)
+{
+    struct weir_policy *breaker = BREAKER(.window_ns = 3600 * WEIR_S);
+    struct weir_permit permit;
+    for (uint32_t i = 0; i < (1u << 21) + 10; i++) {
+        CHECK_EQ(weir_breaker_acquire_at(breaker, &permit, START).status, WEIR_OK);
+        weir_breaker_release_at(breaker, &permit, outcome_of(WEIR_OK), START);
+    }
+    struct weir_breaker_stats stats = weir_breaker_stats(breaker, START);
+    CHECK_EQ(stats.counted_ok, (1u << 21) + 10);
+    CHECK(stats.calls < (1u << 21));
+    weir_policy_release(breaker);
+}
+
 TEST(breaker_trigger, a_window_whose_bucket_is_a_power_of_two_slides)
 {
     for (uint32_t bits = 20; bits <= 37; bits++) {

@@ -9,19 +9,21 @@
 
 TEST(outcome, from_errno)
 {
-    static const int overloaded[] = { EAGAIN, EBUSY, ENOBUFS, EUSERS };
-    static const int not_sent[] = { ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENETDOWN, EHOSTDOWN,
-        EADDRNOTAVAIL, ENOENT };
-    static const int failed[] = { ETIMEDOUT, ECONNRESET, EPIPE, EIO, EINTR, 99999, -1 };
+    static const int overloaded[] = { EBUSY, EUSERS }, not_sent[] = { ECONNREFUSED, EADDRNOTAVAIL };
+    /* The first five may come after the request was sent. */
+    static const int failed[] = { EAGAIN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENOBUFS, ECONNRESET, EPIPE,
+        EIO, EINTR, ENOENT, 99999, -1 };
     CHECK_EQ(weir_from_errno(0).status, WEIR_OK);
     CHECK_EQ(weir_from_errno(ECANCELED).status, WEIR_CANCELED);
-    for (int i = 0; i < 4; i++) CHECK_EQ(weir_from_errno(overloaded[i]).status, WEIR_OVERLOADED);
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 2; i++) CHECK_EQ(weir_from_errno(overloaded[i]).status, WEIR_OVERLOADED);
+    for (int i = 0; i < 2; i++) {
         struct weir_outcome outcome = weir_from_errno(not_sent[i]);
         CHECK_EQ(outcome.status, WEIR_FAILED);
         CHECK_EQ(outcome.flags, WEIR_NOT_SENT);
         CHECK_EQ(outcome.code, not_sent[i]);
-        outcome = weir_from_errno(failed[i]);
+    }
+    for (size_t i = 0; i < sizeof failed / sizeof failed[0]; i++) {
+        struct weir_outcome outcome = weir_from_errno(failed[i]);
         CHECK_EQ(outcome.status, WEIR_FAILED);
         CHECK_EQ(outcome.flags, 0);
         CHECK_EQ(outcome.code, failed[i]);
