@@ -3,11 +3,37 @@
 #include "pipeline/bounds.h"
 #include "pipeline/prose.h"
 #include "pipeline/text.h"
+#include "policy/breaker.h"
 #include "policy/budget.h"
 #include "policy/retry.h"
 #include "policy/timeout.h"
 
 #define FINDINGS_SHOWN 32
+
+/* What makes a breaker open, and for how long: its line says only what it is now. */
+static void say_breaker(struct prose *prose, const struct breaker_config *config)
+{
+    prose_say(prose, "      opens on");
+    if (config->z_tenths != 0) {
+        prose_say(prose, " a failure rate surely above %" PRIu32 " %% (z %" PRIu32 ".%" PRIu32 "),",
+            config->failure_percent, config->z_tenths / 10, config->z_tenths % 10);
+    }
+    if (config->plain_percent != 0) prose_say(prose, " %" PRIu32 " %% failed,", config->plain_percent);
+    if (config->slow_ns != WEIR_NEVER) {
+        prose_say(prose, " %" PRIu32 " %% that take %s,", config->slow_percent,
+            duration_rough(config->slow_ns).text);
+    }
+    if (config->consecutive != 0) {
+        prose_say(prose, " %" PRIu32 " failures in a row while it has seen fewer than %" PRIu32 " calls,",
+            config->consecutive, config->calls_min);
+    }
+    prose_say(prose, " in the last %s; for %s", duration_rough(config->bucket_ns * WINDOW_BUCKETS).text,
+        duration_rough(config->open_ns).text);
+    prose_say(prose, " to %s; %" PRIu32 " probes, %" PRIu32 " to close",
+        duration_rough(config->open_max_ns).text, config->probes, config->successes);
+    if (config->ramp_ns != 0) prose_say(prose, ", ramp of %s", duration_rough(config->ramp_ns).text);
+    prose_say(prose, "\n");
+}
 
 static void say_order(struct prose *prose, const struct weir_pipeline *pipeline, uint64_t now_ns)
 {
@@ -20,6 +46,7 @@ static void say_order(struct prose *prose, const struct weir_pipeline *pipeline,
         struct describe_text numbers = policy_described(policy, now_ns);
         prose_say(prose, "  %2u  %s%s%s%s\n", i, policy_text(policy).text, modes[weir_policy_mode(policy)],
             numbers.text[0] == '\0' ? "" : ": ", numbers.text);
+        if (policy->head->kind == POLICY_BREAKER) say_breaker(prose, policy->config);
     }
     if (pipeline->count == 0) prose_say(prose, "  (no policy)\n");
 }

@@ -35,6 +35,9 @@ TEST(explain, the_whole_text)
         "   1  retry \"again\": 3 attempts, a constant back-off of 50 ms, only calls marked idempotent or "
         "not sent\n"
         "   2  breaker \"bank\": closed, 0 of 0 calls failed\n"
+        "      opens on a failure rate surely above 50 % (z 3.0), 5 failures in a row while it has seen "
+        "fewer "
+        "than 10 calls, in the last 10 s; for 1 s to 30 s; 3 probes, 3 to close, ramp of 5 s\n"
         "   3  bulkhead \"slots\": 0 of 4 in use, 0 of 0 waiting, one word, exact\n"
         "   4  timeout \"attempt\": after 400 ms\n"
         "worst case of a call:\n"
@@ -115,6 +118,16 @@ TEST(explain, a_retry_that_tries_once_adds_nothing)
     says(0, "  attempts       1\n  amplification  1 operations for a call\n");
     CHECK(strstr(text, "budget") == NULL);
     CHECK(strstr(text, "backs off for") == NULL);
+}
+
+TEST(explain, what_opens_a_breaker)
+{
+    ORDER_ADD(breaker, .name = "b", .z_tenths = WEIR_OFF32, .plain_percent = 60, .consecutive = WEIR_OFF32,
+        .slow_ns = 200 * WEIR_MS, .slow_percent = 70, .window_ns = 2 * WEIR_S, .open_ns = 3 * WEIR_S,
+        .open_max_ns = 4 * WEIR_S, .probes = 2, .successes = 1, .ramp_ns = WEIR_OFF);
+    CHECK(strstr(explained(0),
+              "\n      opens on 60 % failed, 70 % that take 200 ms, in the last 2 s; for 3 s to 4 s;"
+              " 2 probes, 1 to close\n") != NULL);
 }
 
 TEST(explain, a_breaker_that_ramps_up)
