@@ -370,3 +370,28 @@ TEST(breaker_trigger, a_window_whose_bucket_is_a_power_of_two_slides)
         weir_policy_release(breaker);
     }
 }
+
+/* After how long a breaker opens when steady traffic that was well fails all at once, and how docs/policies/breaker.md
+ * tells it. */
+static uint64_t blind_for(uint64_t window_ns, uint64_t pause_ns)
+{
+    struct weir_policy *breaker = BREAKER(.window_ns = window_ns);
+    uint64_t now_ns = START;
+    for (; now_ns < START + 3 * window_ns; now_ns += pause_ns) calls(breaker, 1, WEIR_OK, now_ns);
+    uint64_t failing_ns = now_ns;
+    for (; weir_breaker_stats(breaker, now_ns).opened == 0; now_ns += pause_ns) {
+        calls(breaker, 1, WEIR_FAILED, now_ns);
+    }
+    weir_policy_release(breaker);
+    return now_ns - pause_ns - failing_ns;
+}
+
+TEST(breaker_trigger, steady_traffic_must_fail_for_half_the_window)
+{
+    uint64_t thin_ns = blind_for(10 * WEIR_S, 100 * WEIR_MS), thick_ns = blind_for(10 * WEIR_S, WEIR_MS);
+    CHECK(thin_ns >= 6 * WEIR_S && thin_ns <= 6500 * WEIR_MS);
+    CHECK(thick_ns >= 5 * WEIR_S && thick_ns <= 5500 * WEIR_MS);
+    uint64_t twice_ns = blind_for(20 * WEIR_S, WEIR_MS);
+    CHECK(twice_ns >= 2 * thick_ns - WEIR_S && twice_ns <= 2 * thick_ns + WEIR_S);
+    CHECK(blind_for(WEIR_S, WEIR_MS) <= 700 * WEIR_MS);
+}
