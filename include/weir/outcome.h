@@ -49,10 +49,12 @@ enum weir_reason {
 };
 
 enum weir_outcome_flag {
-    WEIR_NOT_SENT = 1, /* nothing reached the callee: safe to try again even if not idempotent */
-    WEIR_SHADOW = 2,   /* a policy in shadow mode would have refused it */
-    WEIR_DEGRADED = 4, /* a fallback answered; .reason and .code are those of what it hides */
-    WEIR_LATE = 8,     /* OK, but after its timeout */
+    WEIR_NOT_SENT = 1,        /* nothing reached the callee: safe to try again even if not idempotent */
+    WEIR_SHADOW = 2,          /* a policy in shadow mode would have refused it */
+    WEIR_DEGRADED = 4,        /* a fallback answered; .reason and .code are those of what it hides */
+    WEIR_LATE = 8,            /* OK, but after its timeout */
+    WEIR_NOT_REPEATABLE = 16, /* not to be tried again, idempotent or not: its input is used up, or its output
+                                 is half written */
 };
 
 /* 16 bytes, passed in registers. */

@@ -69,7 +69,7 @@ struct weir_retry_stats {
     uint64_t retried;   /* retries decided */
     uint64_t recovered; /* calls that ended OK after at least one */
     /* retries not made, by reason */
-    uint64_t not_idempotent, exhausted, no_budget, no_time, not_wanted;
+    uint64_t not_idempotent, exhausted, no_budget, no_time, not_wanted, not_repeatable;
 };
 WEIR_API struct weir_retry_stats weir_retry_stats(const struct weir_policy *retry);
 

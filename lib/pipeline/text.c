@@ -76,6 +76,7 @@ char *pipeline_outcome_text(char *buffer, size_t size, const struct weir_pipelin
     }
     if ((outcome.flags & WEIR_LATE) != 0) prose_say(&prose, ", but after its timeout");
     if ((outcome.flags & WEIR_NOT_SENT) != 0) prose_say(&prose, ", nothing was sent");
+    if ((outcome.flags & WEIR_NOT_REPEATABLE) != 0) prose_say(&prose, ", not to be repeated");
     if (outcome.retry_after_ns != 0) {
         prose_say(&prose, ", worth asking again in %s", duration_rough(outcome.retry_after_ns).text);
     }

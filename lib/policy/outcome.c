@@ -20,23 +20,31 @@ enum outcome_view outcome_view(
     return VIEW_NOTHING;
 }
 
-enum outcome_retry outcome_retry(
-    const struct weir_outcome *outcome, uint32_t position, uint32_t on, bool idempotent)
+/* Whether its status and its origin ask for another attempt at all. */
+static bool is_wanted(const struct weir_outcome *outcome, uint32_t position, uint32_t on)
 {
-    if ((on & (UINT32_C(1) << outcome->status)) == 0) return RETRY_UNWANTED;
+    if ((on & (UINT32_C(1) << outcome->status)) == 0) return false;
     switch ((enum weir_status)outcome->status) {
-    case WEIR_FAILED: break;
+    case WEIR_FAILED:
+    case WEIR_OVERLOADED: return true;
     case WEIR_EXPIRED:
-        if (!outcome_from_inside(outcome, position)) return RETRY_UNWANTED;
-        break;
-    case WEIR_OVERLOADED: return RETRY_YES; /* the callee declined */
-    case WEIR_REJECTED: return outcome_from_inside(outcome, position) ? RETRY_YES : RETRY_UNWANTED;
+    case WEIR_REJECTED: return outcome_from_inside(outcome, position);
     case WEIR_OK:
     case WEIR_CANCELED:
     case WEIR_IGNORED:
-    case WEIR_STATUSES: return RETRY_UNWANTED;
+    case WEIR_STATUSES: break;
     }
-    if (idempotent || (outcome->flags & WEIR_NOT_SENT) != 0) return RETRY_YES;
+    return false;
+}
+
+enum outcome_retry outcome_retry(
+    const struct weir_outcome *outcome, uint32_t position, uint32_t on, bool idempotent)
+{
+    if (!is_wanted(outcome, position, on)) return RETRY_UNWANTED;
+    if ((outcome->flags & WEIR_NOT_REPEATABLE) != 0) return RETRY_NOT_REPEATABLE;
+    bool declined = outcome->status == WEIR_OVERLOADED || outcome->status == WEIR_REJECTED;
+    bool untouched = declined || (outcome->flags & WEIR_NOT_SENT) != 0;
+    if (untouched || idempotent) return RETRY_YES;
     return RETRY_NOT_IDEMPOTENT;
 }
 

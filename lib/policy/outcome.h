@@ -24,7 +24,7 @@ enum outcome_view outcome_view(
     const struct weir_outcome *outcome, uint32_t position, uint64_t ran_ns, uint64_t late_failure_ns);
 
 /* Whether a retry at that position may ever follow, budget and time apart: on is its set of statuses. */
-enum outcome_retry { RETRY_YES, RETRY_UNWANTED, RETRY_NOT_IDEMPOTENT };
+enum outcome_retry { RETRY_YES, RETRY_UNWANTED, RETRY_NOT_IDEMPOTENT, RETRY_NOT_REPEATABLE };
 enum outcome_retry outcome_retry(
     const struct weir_outcome *outcome, uint32_t position, uint32_t on, bool idempotent);
 

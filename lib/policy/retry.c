@@ -16,7 +16,16 @@
 #include "policy/handle.h"
 #include "policy/outcome.h"
 
-enum { RETRIED = POLICY_COUNTERS, RECOVERED, NOT_IDEMPOTENT, EXHAUSTED, NO_BUDGET, NO_TIME, NOT_WANTED };
+enum {
+    RETRIED = POLICY_COUNTERS,
+    RECOVERED,
+    NOT_IDEMPOTENT,
+    EXHAUSTED,
+    NO_BUDGET,
+    NO_TIME,
+    NOT_WANTED,
+    NOT_REPEATABLE
+};
 
 /* A slot: word 0 is the last delay; word 1 { the call's attempts when the token was charged:16 | attempts that
  * ended here:16 | a token is out:1 }. */
@@ -88,6 +97,7 @@ static struct weir_verdict decide(const struct retry_config *config, void *state
     switch (outcome_retry(outcome, call->cursor, config->on, idempotent)) {
     case RETRY_YES: break;
     case RETRY_NOT_IDEMPOTENT: return no_more(state, call, NOT_IDEMPOTENT);
+    case RETRY_NOT_REPEATABLE: return no_more(state, call, NOT_REPEATABLE);
     case RETRY_UNWANTED:
         if (outcome->status == WEIR_CANCELED || outcome->status == WEIR_IGNORED) return verdict(WEIR_PASS);
         /* Wanted but for where it comes from: a timeout or deadline outside. */
@@ -224,5 +234,6 @@ struct weir_retry_stats weir_retry_stats(const struct weir_policy *retry)
         .no_budget = counters_sum(counters, NO_BUDGET),
         .no_time = counters_sum(counters, NO_TIME),
         .not_wanted = counters_sum(counters, NOT_WANTED),
+        .not_repeatable = counters_sum(counters, NOT_REPEATABLE),
     };
 }

@@ -62,7 +62,7 @@ struct retry {
     uint64_t ended, last_delay;
 };
 
-enum wish { WISHED, NOT_WISHED, UNSAFE, TOO_LATE, ELSEWHERE, SILENTLY };
+enum wish { WISHED, NOT_WISHED, UNSAFE, USED_UP, TOO_LATE, ELSEWHERE, SILENTLY };
 
 static enum wish wish_of(const struct retry *model, const struct weir_outcome *outcome, bool idempotent)
 {
@@ -73,6 +73,7 @@ static enum wish wish_of(const struct retry *model, const struct weir_outcome *o
     if (outcome->status == WEIR_EXPIRED && outcome->by <= 3 && outcome->reason != WEIR_REASON_NONE)
         return TOO_LATE;
     if (outcome->status == WEIR_REJECTED && outcome->by != 0 && outcome->by <= 3) return ELSEWHERE;
+    if ((outcome->flags & WEIR_NOT_REPEATABLE) != 0) return USED_UP;
     if (outcome->status == WEIR_OVERLOADED || outcome->status == WEIR_REJECTED) return WISHED;
     return idempotent || (outcome->flags & WEIR_NOT_SENT) != 0 ? WISHED : UNSAFE;
 }
@@ -103,7 +104,8 @@ static struct weir_outcome draw_outcome(const struct op *op)
         { .status = WEIR_EXPIRED, .reason = WEIR_REASON_TIMEOUT, .by = 4 },
         { .status = WEIR_EXPIRED, .reason = WEIR_REASON_TIMEOUT, .by = 2 },
         { .status = WEIR_EXPIRED, .reason = WEIR_REASON_DEADLINE }, { .status = WEIR_CANCELED },
-        { .status = WEIR_IGNORED } };
+        { .status = WEIR_IGNORED }, { .status = WEIR_FAILED, .flags = WEIR_NOT_SENT | WEIR_NOT_REPEATABLE },
+        { .status = WEIR_OVERLOADED, .flags = WEIR_NOT_REPEATABLE } };
     struct weir_outcome outcome = outcomes[op->a % (sizeof outcomes / sizeof *outcomes)];
     if (outcome.status == WEIR_OVERLOADED) outcome.retry_after_ns = op->b % (300 * WEIR_MS);
     return outcome;
@@ -118,6 +120,7 @@ static int decide(struct retry *model, const struct weir_call *call, const struc
     case WISHED: break;
     case NOT_WISHED: model->stats.not_wanted++; return 0;
     case UNSAFE: model->stats.not_idempotent++; return 0;
+    case USED_UP: model->stats.not_repeatable++; return 0;
     case TOO_LATE: model->stats.no_time++; return 0;
     case ELSEWHERE: /* refused outside, after a wait: not this policy's to try again; how it counts is open */
     case SILENTLY: return 0;

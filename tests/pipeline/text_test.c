@@ -158,7 +158,7 @@ TEST(outcome_text, is_cut_at_size)
     struct weir_outcome refused = { .status = WEIR_REJECTED,
         .reason = WEIR_REASON_BREAKER_OPEN,
         .by = 1,
-        .flags = WEIR_SHADOW | WEIR_LATE | WEIR_NOT_SENT,
+        .flags = WEIR_SHADOW | WEIR_LATE | WEIR_NOT_SENT | WEIR_NOT_REPEATABLE,
         .code = 3,
         .retry_after_ns = WEIR_S };
     char whole[300], cut[300];

@@ -87,5 +87,7 @@ TEST(outcome, what_is_not_in_the_set_is_not_retried)
         CHECK_EQ(outcome_retry(&outcome, 0, 0, true), RETRY_UNWANTED);
         CHECK_EQ(outcome_retry(&outcome, 0, UINT32_MAX & ~WEIR_ON(status), true), RETRY_UNWANTED);
         CHECK_EQ(outcome_retry(&outcome, 0, UINT32_MAX, false), may ? RETRY_YES : RETRY_UNWANTED);
+        outcome.flags |= WEIR_NOT_REPEATABLE;
+        CHECK_EQ(outcome_retry(&outcome, 0, UINT32_MAX, true), may ? RETRY_NOT_REPEATABLE : RETRY_UNWANTED);
     }
 }

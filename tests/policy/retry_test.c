@@ -117,6 +117,8 @@ TEST(retry, every_retry_not_made_has_a_reason)
 {
     const struct weir_outcome not_sent = { .status = WEIR_FAILED, .flags = WEIR_NOT_SENT };
     const struct weir_outcome overloaded = { .status = WEIR_OVERLOADED };
+    const struct weir_outcome used_up = { .status = WEIR_FAILED,
+        .flags = WEIR_NOT_SENT | WEIR_NOT_REPEATABLE };
     const struct weir_outcome inside = { .status = WEIR_EXPIRED, .by = POSITION + 2 };
     const struct weir_outcome outside = { .status = WEIR_EXPIRED, .by = POSITION };
     const struct weir_outcome deadline = { .status = WEIR_EXPIRED, .reason = WEIR_REASON_DEADLINE };
@@ -126,6 +128,7 @@ TEST(retry, every_retry_not_made_has_a_reason)
     CHECK_EQ(one(failed, 0, 0, WEIR_PASS).not_idempotent, 1);
     CHECK_EQ(one(not_sent, 0, 0, WEIR_AGAIN).retried, 1);
     CHECK_EQ(one(overloaded, 0, 0, WEIR_AGAIN).retried, 1);
+    CHECK_EQ(one(used_up, CALL_IDEMPOTENT, 0, WEIR_PASS).not_repeatable, 1);
     CHECK_EQ(one(inside, 0, 0, WEIR_PASS).not_idempotent, 1);
     CHECK_EQ(one(inside, CALL_IDEMPOTENT, 0, WEIR_AGAIN).retried, 1);
     CHECK_EQ(one(outside, CALL_IDEMPOTENT, 0, WEIR_PASS).no_time, 1);

@@ -43,7 +43,10 @@ void callee_answer(struct caller *caller, struct job *job, uint64_t *takes_ns)
         if (chance(80)) job->outcome.status = WEIR_OVERLOADED;
         if (chance(50)) job->outcome.retry_after_ns = draw_between(1, 400 * WEIR_MS);
         break;
-    case NOT_SENT: job->outcome = weir_from_errno(ECONNREFUSED); break;
+    case NOT_SENT:
+        job->outcome = weir_from_errno(ECONNREFUSED);
+        if (chance(10)) job->outcome.flags |= WEIR_NOT_REPEATABLE;
+        break;
     case HEALTHY:
         if (!sim->calm && chance(3)) job->outcome = failed();
         break;

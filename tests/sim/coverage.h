@@ -37,6 +37,7 @@
     X(RETRY_NO_TIME, "retry: no time")                                            \
     X(RETRY_EXHAUSTED, "retry: exhausted")                                        \
     X(RETRY_NOT_IDEMPOTENT, "retry: not idempotent")                              \
+    X(RETRY_NOT_REPEATABLE, "retry: not repeatable")                              \
     X(RETRY_NOT_WANTED, "retry: outcome not wanted")                              \
     X(REFUNDED, "budget: refunded")                                               \
     X(FELL_FUNCTION, "fallback: by its function")                                 \

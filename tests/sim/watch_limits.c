@@ -274,6 +274,7 @@ static void check_again(const struct visit *visit, struct weir_verdict verdict)
     bool declined = outcome->status == WEIR_OVERLOADED || outcome->status == WEIR_REJECTED;
     bool safe = caller->idempotent || declined || (outcome->flags & WEIR_NOT_SENT) != 0;
     MUST(safe, "retry: of a call that is not idempotent");
+    MUST((outcome->flags & WEIR_NOT_REPEATABLE) == 0, "retry: of what is not repeatable");
     if (outcome->status == WEIR_EXPIRED) {
         bool inside = outcome->by > me || (outcome->by == 0 && outcome->reason != WEIR_REASON_DEADLINE);
         MUST(inside, "retry: after a timeout outside");

@@ -200,6 +200,7 @@ static void cover_stats(const struct watch *watch)
         coverage.seen[COVER_RETRY_NO_TIME] += stats.no_time;
         coverage.seen[COVER_RETRY_EXHAUSTED] += stats.exhausted;
         coverage.seen[COVER_RETRY_NOT_IDEMPOTENT] += stats.not_idempotent;
+        coverage.seen[COVER_RETRY_NOT_REPEATABLE] += stats.not_repeatable;
         coverage.seen[COVER_RETRY_NOT_WANTED] += stats.not_wanted;
     } else if (watch->kind == FALLBACK) {
         struct weir_fallback_stats stats = weir_fallback_stats(watch->policy);
