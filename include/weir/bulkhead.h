@@ -17,8 +17,8 @@ struct weir_bulkhead_config {
     uint32_t size;
     const char *name; /* copied; default: "bulkhead" */
     uint32_t limit;   /* permits, 1..1000000; default: 64 */
-    uint32_t queue;   /* calls that may wait, 0..4095; one that was handed its permits has its place until it
-                             comes for them; default: 0 */
+    uint32_t queue; /* calls that may wait, 0..4095; default: 0. Besides these, as many as it is long (at most
+                         limit) may have been handed their permits and not have come for them yet */
     uint64_t wait_max_ns; /* how long at most; default: 1 s */
     enum weir_form form;  /* default: SHARDED from 8 permits on, one word below; both are exact */
 };
@@ -39,7 +39,9 @@ WEIR_API void weir_bulkhead_release(struct weir_policy *bulkhead, struct weir_pe
 WEIR_API WEIR_MUST_USE enum weir_error weir_bulkhead_set_limit(struct weir_policy *bulkhead, uint32_t limit);
 
 struct weir_bulkhead_stats {
-    uint32_t limit, in_use, waiting, shards; /* shards: 0 in the single-word form */
+    uint32_t limit, in_use; /* in_use: also what was handed over and is not fetched yet */
+    uint32_t waiting;       /* in the queue, or on their way to what they were handed */
+    uint32_t shards;        /* 0 in the single-word form */
     uint64_t refused_full, refused_queue_full, refused_wait, refused_nested, refused_forced, would_refuse;
     uint64_t queued, handed_over, left; /* waits begun, ended by a permit, ended without one */
 };

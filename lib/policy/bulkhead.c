@@ -113,7 +113,7 @@ static uint64_t *first_waiting(
     const struct bulkhead_config *config, struct bulkhead_state *state, uint64_t *seen)
 {
     uint64_t *first = NULL, lowest = UINT64_MAX;
-    for (uint32_t i = 0; i < config->queue; i++) {
+    for (uint32_t i = 0; i < bulkhead_places(config); i++) {
         uint64_t waiter = atomic_load_seq_cst(&state->waiter[i]);
         if (state_of(waiter) != WAITING) continue;
         if (waiter >> WAITER_TICKET_SHIFT >= lowest) continue;
@@ -137,7 +137,10 @@ static enum grant grant(const struct bulkhead_config *config, struct bulkhead_st
     uint32_t weight = weight_of(seen);
     if (weight > bulkhead_limit(config, state)) weight = 0;
     else if (!reserve(config, state, weight)) return GRANT_NONE;
-    if (atomic_cas_seq_cst(first, &seen, granted(seen, weight))) return GRANT_DONE;
+    if (atomic_cas_seq_cst(first, &seen, granted(seen, weight))) {
+        atomic_sub_seq_cst(&state->word, WAITER_ONE);
+        return GRANT_DONE;
+    }
     unreserve(config, state, weight); /* it left while we were at it */
     return GRANT_LEFT;
 }
@@ -159,15 +162,18 @@ COLD bool bulkhead_pump(const struct bulkhead_config *config, struct bulkhead_st
 
 /* ---- a waiter's own steps ---- */
 
-/* There is a FREE word for whoever was counted: a leaver frees its word before it is counted out. */
-static uint32_t claim(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight)
+/* False: all places are taken, as many as are on their way to what they were handed. */
+static bool claim(
+    const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight, uint32_t *waiter)
 {
     uint64_t ticket = atomic_add_seq_cst(&state->tickets, UINT64_C(1));
     uint64_t want = ticket << WAITER_TICKET_SHIFT | (uint64_t)weight << WAITER_STATE_BITS | WAITING;
-    for (uint32_t i = 0;; i = (i + 1) % config->queue) {
+    for (uint32_t i = 0; i < bulkhead_places(config); i++) {
         uint64_t seen = FREE;
-        if (atomic_cas_seq_cst(&state->waiter[i], &seen, want)) return i;
+        *waiter = i;
+        if (atomic_cas_seq_cst(&state->waiter[i], &seen, want)) return true;
     }
+    return false;
 }
 
 COLD enum weir_reason bulkhead_enqueue(
@@ -179,8 +185,9 @@ COLD enum weir_reason bulkhead_enqueue(
     do {
         if (bulkhead_waiters(seen) >= config->queue) return WEIR_REASON_QUEUE_FULL;
     } while (!atomic_cas_seq_cst(&state->word, &seen, seen + WAITER_ONE));
-    *waiter = claim(config, state, weight);
-    return WEIR_REASON_NONE;
+    if (claim(config, state, weight, waiter)) return WEIR_REASON_NONE;
+    atomic_sub_seq_cst(&state->word, WAITER_ONE);
+    return WEIR_REASON_QUEUE_FULL;
 }
 
 bool bulkhead_waiter_granted(const struct bulkhead_state *state, uint32_t waiter)
@@ -193,7 +200,6 @@ uint32_t bulkhead_take_grant(struct bulkhead_state *state, uint32_t waiter)
 {
     uint32_t weight = weight_of(atomic_load_relaxed(&state->waiter[waiter]));
     atomic_store_release(&state->waiter[waiter], (uint64_t)FREE);
-    atomic_sub_seq_cst(&state->word, WAITER_ONE);
     return weight;
 }
 
@@ -209,7 +215,7 @@ bool bulkhead_withdraw(struct bulkhead_state *state, uint32_t waiter)
 
 uint32_t bulkhead_next_woken(const struct bulkhead_config *config, struct bulkhead_state *state)
 {
-    for (uint32_t i = 0; i < config->queue; i++) {
+    for (uint32_t i = 0; i < bulkhead_places(config); i++) {
         uint64_t seen = atomic_load_seq_cst(&state->waiter[i]);
         if (state_of(seen) != GRANTED) continue;
         if (atomic_cas_seq_cst(&state->waiter[i], &seen, with_state(seen, POSTED))) return i + 1;
@@ -257,7 +263,17 @@ void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *
     for (uint32_t i = 0; i < config->cells; i++) {
         state->cell[i].free = limit / config->cells + (i < limit % config->cells);
     }
-    for (uint32_t i = 0; i < config->queue; i++) state->waiter[i] = FREE;
+    for (uint32_t i = 0; i < bulkhead_places(config); i++) state->waiter[i] = FREE;
+}
+
+/* Who waits, and who was handed something and has not come for it. */
+uint32_t bulkhead_occupied(const struct bulkhead_config *config, const struct bulkhead_state *state)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < bulkhead_places(config); i++) {
+        count += state_of(atomic_load_seq_cst(&state->waiter[i])) != FREE;
+    }
+    return count;
 }
 
 uint32_t bulkhead_in_use(const struct bulkhead_config *config, const struct bulkhead_state *state)

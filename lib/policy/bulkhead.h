@@ -5,7 +5,9 @@
  * Sharded:   word:  waiters:12 | 0:20 | debt:32, 0 in the good case; the free permits lie in cells, one for a
  *            thread or a few of them. Each permit is in exactly one cell, in the hands of one call, or in the
  *            debt that a lowered limit left: cells + in use = limit + debt, so the limit is exact.
- * A waiter:  ticket:40 | weight:20 | state:4; the lowest ticket is the first.
+ * A waiter:  ticket:40 | weight:20 | state:4; the lowest ticket is the first. The word counts those that are
+ *            WAITING, no more; a GRANTED one keeps its place in the table until its call comes for it, so the
+ *            table has places for that many more (on_way).
  *
  *     FREE --enqueue--> WAITING --grant--> GRANTED --next_woken--> POSTED      grant() by the pump only
  *       ^                  |                  |                       |
@@ -35,7 +37,8 @@
 struct bulkhead_config {
     uint64_t wait_max_ns;
     uint32_t queue;
-    uint32_t cells; /* 0: one word; else a power of two */
+    uint32_t cells;  /* 0: one word; else a power of two */
+    uint32_t on_way; /* places for those that were handed their permits and have not come yet */
 };
 
 struct bulkhead_state {
@@ -48,8 +51,13 @@ struct bulkhead_state {
         uint64_t free;
         uint64_t reserved[7];
     } cell[SHARDS];
-    uint64_t waiter[]; /* config.queue of them */
+    uint64_t waiter[]; /* bulkhead_places() of them */
 };
+
+static inline uint32_t bulkhead_places(const struct bulkhead_config *config)
+{
+    return config->queue + config->on_way;
+}
 
 /* Slot: home cell and weight of what it holds; index + 1 of its waiter, and until when it waits. */
 static inline uint64_t slot_held(uint32_t cell, uint32_t weight)
@@ -110,6 +118,7 @@ uint32_t bulkhead_next_woken(const struct bulkhead_config *config, struct bulkhe
 bool bulkhead_change_limit(
     const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
 void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
+uint32_t bulkhead_occupied(const struct bulkhead_config *config, const struct bulkhead_state *state);
 uint32_t bulkhead_in_use(const struct bulkhead_config *config, const struct bulkhead_state *state);
 
 #endif

@@ -159,7 +159,7 @@ static void forked(const void *config, void *opaque)
 static bool idle(const void *config, const void *opaque)
 {
     const struct bulkhead_state *state = opaque;
-    if (bulkhead_waiters(atomic_load_seq_cst(&state->word)) != 0) return false;
+    if (bulkhead_occupied(config, state) != 0) return false;
     return bulkhead_in_use(config, state) == 0;
 }
 
@@ -172,8 +172,7 @@ static void describe(
     char form[48] = "one word";
     if (config->cells != 0) snprintf(form, sizeof form, "%u shards", config->cells);
     snprintf(buffer, size, "%u of %u in use, %u of %u waiting, %s, exact", bulkhead_in_use(config, state),
-        bulkhead_limit(config, state), bulkhead_waiters(atomic_load_seq_cst(&state->word)), config->queue,
-        form);
+        bulkhead_limit(config, state), bulkhead_occupied(config, state), config->queue, form);
 }
 
 static const struct weir_policy_ops bulkhead_ops = {
@@ -221,17 +220,19 @@ enum weir_error weir_bulkhead_create(const struct weir_bulkhead_config *given, s
         .wait_max_ns = c.wait_max_ns,
         .queue = c.queue,
         .cells = cells_for(c.form, c.limit),
+        .on_way = (uint32_t)time_min(c.limit, c.queue),
     };
-    error = policy_new(&(struct policy_spec) { .kind = POLICY_BULKHEAD,
-                           .ops = &bulkhead_ops,
-                           .type = type,
-                           .name = c.name,
-                           .standard_name = "bulkhead",
-                           .config = &record,
-                           .config_size = sizeof record,
-                           .state_size = sizeof(struct bulkhead_state) + c.queue * sizeof(uint64_t),
-                           .waiters = c.queue,
-                           .first = record.cells == 0 ? first_single : first_sharded },
+    error = policy_new(
+        &(struct policy_spec) { .kind = POLICY_BULKHEAD,
+            .ops = &bulkhead_ops,
+            .type = type,
+            .name = c.name,
+            .standard_name = "bulkhead",
+            .config = &record,
+            .config_size = sizeof record,
+            .state_size = sizeof(struct bulkhead_state) + bulkhead_places(&record) * sizeof(uint64_t),
+            .waiters = bulkhead_places(&record),
+            .first = record.cells == 0 ? first_single : first_sharded },
         bulkhead);
     if (error == WEIR_E_NONE) bulkhead_fill((*bulkhead)->config, (*bulkhead)->state, c.limit);
     return error;
@@ -259,7 +260,7 @@ struct weir_bulkhead_stats weir_bulkhead_stats(const struct weir_policy *bulkhea
     return (struct weir_bulkhead_stats) {
         .limit = bulkhead_limit(config, state),
         .in_use = bulkhead_in_use(config, state),
-        .waiting = bulkhead_waiters(atomic_load_seq_cst(&state->word)),
+        .waiting = bulkhead_occupied(config, state),
         .shards = config->cells,
         .refused_full = counters_sum(counters, BULKHEAD_REFUSED_FULL),
         .refused_queue_full = counters_sum(counters, BULKHEAD_REFUSED_QUEUE_FULL),

@@ -203,11 +203,12 @@ void world_create(void)
             &bulkhead) != WEIR_E_NONE) {
         abort();
     }
-    explore_region(
-        bulkhead->state, sizeof(struct bulkhead_state) + given->queue * sizeof(uint64_t), "bulkhead");
+    explore_region(bulkhead->state,
+        sizeof(struct bulkhead_state) + bulkhead_places(config()) * sizeof(uint64_t), "bulkhead");
     explore_region(bulkhead->counters, sizeof *bulkhead->counters, "counters");
     if (given->queue != 0) {
-        explore_region(bulkhead->wakers.cell, given->queue * sizeof *bulkhead->wakers.cell, "wakers");
+        explore_region(
+            bulkhead->wakers.cell, bulkhead_places(config()) * sizeof *bulkhead->wakers.cell, "wakers");
     }
     explore_region(&world, sizeof world, "world");
     for (uint32_t i = 0; i < EXPLORE_THREADS_MAX; i++) {
@@ -238,7 +239,7 @@ void world_end(void)
     EXPLORE_CHECK((state->word & ~LIMIT_MASK) == 0);
     EXPLORE_CHECK(state->pumps == 0);
     if (config()->cells != 0) EXPLORE_CHECK(world_free() == state->limit);
-    for (uint32_t i = 0; i < config()->queue; i++) {
+    for (uint32_t i = 0; i < bulkhead_places(config()); i++) {
         EXPLORE_CHECK((state->waiter[i] & 15) == 0);
         EXPLORE_CHECK(bulkhead->wakers.cell[i].state == 0);
     }

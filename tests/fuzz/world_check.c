@@ -63,8 +63,8 @@ static void check_bulkhead(const struct world *world, struct subject *subject)
     const struct bulkhead_state *state = subject->policy->state;
     struct weir_bulkhead_stats stats = weir_bulkhead_stats(subject->policy);
     uint64_t expected = held_of(world, subject, 0), lowest = UINT64_MAX, first = 0;
-    uint32_t there = 0;
-    for (uint32_t i = 0; i < config->queue; i++) {
+    uint32_t there = 0, waiting = 0;
+    for (uint32_t i = 0; i < bulkhead_places(config); i++) {
         uint64_t waiter = state->waiter[i];
         if ((waiter & 15) == 0) continue;
         there++;
@@ -72,13 +72,16 @@ static void check_bulkhead(const struct world *world, struct subject *subject)
         if ((waiter & 15) != FUZZ_WAITING) {
             expected += weight;
             check_told(world, subject, i);
-        } else if (waiter >> 24 < lowest) {
+            continue;
+        }
+        waiting++;
+        if (waiter >> 24 < lowest) {
             lowest = waiter >> 24;
             first = weight;
         }
     }
     MUST(stats.in_use == expected);
-    MUST(stats.waiting == there && stats.waiting <= config->queue);
+    MUST(stats.waiting == there && waiting <= config->queue && bulkhead_waiters(state->word) == waiting);
     MUST(stats.in_use <= stats.limit || stats.in_use <= subject->before);
     if (first != 0) MUST(stats.in_use + first > stats.limit); /* nobody waits for what is free */
     MUST(stats.queued == stats.handed_over + stats.left + stats.waiting || world->forked);

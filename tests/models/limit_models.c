@@ -21,7 +21,7 @@ struct permit {
 
 struct bulkhead {
     struct weir_policy *policy;
-    uint32_t limit, queue, in_use;
+    uint32_t limit, first_limit, queue, in_use;
     uint64_t wait_max;
     struct permit permit[PERMITS];
     struct permit *list[PERMITS]; /* who waits, the first first */
@@ -47,6 +47,14 @@ static bool hand_over(struct bulkhead *model)
     return any;
 }
 
+/* Who was handed nothing yet. */
+static uint32_t unserved(const struct bulkhead *model)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < model->waiting; i++) count += !model->list[i]->granted;
+    return count;
+}
+
 static void leave_list(struct bulkhead *model, const struct permit *permit)
 {
     uint32_t i = 0;
@@ -62,21 +70,6 @@ static void compare_woken(struct bulkhead *model, struct weir_verdict verdict, b
     while (model->policy->ops->next_woken(model->policy->config, model->policy->state) != 0) continue;
 }
 
-/* It waits, unless those before it have only not come yet for what they were handed, and there is more. */
-static void queued(struct bulkhead *model, struct permit *permit, struct weir_verdict verdict)
-{
-    SAME(verdict.kind, permit->granted ? WEIR_PASS : WEIR_HOLD, "bulkhead: queued");
-    permit->taken = permit->granted;
-    permit->waits = !permit->granted;
-    if (permit->granted) {
-        leave_list(model, permit);
-        model->handed++;
-        return;
-    }
-    SAME(verdict.at_ns, permit->until, "bulkhead: until when it waits");
-    permit->call.held = 2;
-}
-
 static void enter(struct bulkhead *model, struct permit *permit, const struct op *op, uint64_t now)
 {
     uint32_t shard = op->b % LINES;
@@ -86,8 +79,9 @@ static void enter(struct bulkhead *model, struct permit *permit, const struct op
     };
     struct weir_verdict verdict = model->policy->ops->admit(
         model->policy->config, model->policy->state, &permit->slot, &permit->call, now);
-    bool fits = model->in_use + permit->weight <= model->limit, any = false;
-    if (fits && model->waiting == 0) {
+    bool fits = model->in_use + permit->weight <= model->limit;
+    uint32_t places = model->queue + (model->queue < model->first_limit ? model->queue : model->first_limit);
+    if (fits && unserved(model) == 0) {
         SAME(verdict.kind, WEIR_PASS, "bulkhead: a free permit");
         model->in_use += permit->weight;
         permit->taken = true;
@@ -95,19 +89,21 @@ static void enter(struct bulkhead *model, struct permit *permit, const struct op
         SAME(verdict.kind << 8 | verdict.reason, WEIR_REFUSE << 8 | WEIR_REASON_BULKHEAD_FULL,
             "bulkhead: full");
         model->full++;
-    } else if (model->waiting == model->queue) {
+    } else if (unserved(model) == model->queue || model->waiting == places) {
         SAME(verdict.kind << 8 | verdict.reason, WEIR_REFUSE << 8 | WEIR_REASON_QUEUE_FULL,
             "bulkhead: queue full");
         model->queue_full++;
     } else {
         permit->until = now + model->wait_max;
         permit->granted = false;
+        permit->waits = true;
+        permit->call.held = 2;
         model->list[model->waiting++] = permit;
         model->queued++;
-        any = hand_over(model);
-        queued(model, permit, verdict);
+        SAME(verdict.kind, WEIR_HOLD, "bulkhead: queued");
+        SAME(verdict.at_ns, permit->until, "bulkhead: until when it waits");
     }
-    compare_woken(model, verdict, any);
+    compare_woken(model, verdict, false);
 }
 
 static void ask_again(struct bulkhead *model, struct permit *permit, uint64_t now)
@@ -195,7 +191,7 @@ void bulkhead_model(const struct program *program)
     uint64_t seed = program->seed, now = 1000;
     memset(&model, 0, sizeof model);
     struct weir_bulkhead_config config = { .size = sizeof config };
-    model.limit = config.limit = (uint32_t)model_between(&seed, 1, model_below(&seed, 2) != 0 ? 6 : 40);
+    model.limit = model.first_limit = config.limit = (uint32_t)model_between(&seed, 1, model_below(&seed, 2) != 0 ? 6 : 40);
     model.queue = config.queue = (uint32_t)model_below(&seed, 9);
     model.wait_max = config.wait_max_ns = model_between(&seed, 10, 5000);
     config.form = (enum weir_form)model_below(&seed, 3);

@@ -122,6 +122,56 @@ TEST(bulkhead_queue, is_bounded)
     }
 }
 
+/* Nobody waits any more: the first was handed its permit, but has not come for it yet. */
+TEST(bulkhead_queue, who_is_on_the_way_takes_no_newcomers_place)
+{
+    IN_BOTH_FORMS(form)
+    {
+        struct guest inside, first, second, third;
+        struct weir_pipeline *pipeline = full(form, 1, 1, &inside);
+        CHECK_EQ(come(&first, pipeline, 1, NULL, START), WEIR_WAIT);
+        go(&inside, START);
+        CHECK_EQ(come(&second, pipeline, 1, NULL, START), WEIR_WAIT);
+        CHECK_EQ(stats_of(pipeline).waiting, 2);
+        come(&third, pipeline, 1, NULL, START);
+        check_refused(&third, WEIR_REASON_QUEUE_FULL);
+        CHECK_EQ(look(&first, START), WEIR_RUN);
+        go(&first, START);
+        CHECK_EQ(look(&second, START), WEIR_RUN);
+        go(&second, START);
+        check_empty(pipeline);
+        weir_pipeline_destroy(pipeline);
+    }
+}
+
+/* As many may be on their way as the limit was at first, at most as the queue is long. */
+TEST(bulkhead_queue, those_on_the_way_are_bounded)
+{
+    IN_BOTH_FORMS(form)
+    {
+        struct guest inside, first, second, third, late;
+        struct weir_pipeline *pipeline = full(form, 1, 1, &inside);
+        CHECK_EQ(come(&first, pipeline, 1, NULL, START), WEIR_WAIT);
+        CHECK_EQ(weir_bulkhead_set_limit(weir_pipeline_policy(pipeline, 0), 3), WEIR_E_NONE);
+        CHECK_EQ(come(&second, pipeline, 1, NULL, START), WEIR_RUN); /* one is free, and nobody waits */
+        CHECK_EQ(come(&third, pipeline, 1, NULL, START), WEIR_WAIT);
+        go(&second, START);
+        CHECK_EQ(first.posts + third.posts, 2);
+        come(&late, pipeline, 1, NULL, START);
+        check_refused(&late, WEIR_REASON_QUEUE_FULL);
+        CHECK_EQ(look(&first, START), WEIR_RUN);
+        CHECK_EQ(come(&late, pipeline, 1, NULL, START), WEIR_WAIT);
+        CHECK_EQ(look(&third, START), WEIR_RUN);
+        go(&inside, START);
+        CHECK_EQ(look(&late, START), WEIR_RUN);
+        go(&first, START);
+        go(&third, START);
+        go(&late, START);
+        check_empty(pipeline);
+        weir_pipeline_destroy(pipeline);
+    }
+}
+
 TEST(bulkhead_queue, what_can_never_fit_does_not_wait)
 {
     IN_BOTH_FORMS(form)

@@ -50,13 +50,15 @@ static void bulkhead_refused(const struct visit *visit, struct weir_verdict verd
 {
     const struct bulkhead_watch *own = &visit->watch->bulkhead;
     uint64_t weight = visit->caller->weight, use = in_use(visit->watch);
-    bool full = use + weight > own->limit || own->waiters > 0; /* a hand-over not yet taken counts */
+    const struct bulkhead_config *config = visit->watch->policy->config;
+    bool full = use + weight > own->limit || ungranted(own) > 0;
     MUST(full, "bulkhead: refused with %" PRIu64 " of %" PRIu32 " in use", use, own->limit);
     if (verdict.reason == WEIR_REASON_BULKHEAD_FULL) {
         MUST(own->queue == 0 || weight > own->limit, "bulkhead: full, but there is a queue");
     } else {
-        MUST(verdict.reason == WEIR_REASON_QUEUE_FULL && own->waiters == own->queue,
-            "bulkhead: %" PRIu32 " of %" PRIu32 " waiting", own->waiters, own->queue);
+        bool no_place = ungranted(own) == own->queue || own->waiters == bulkhead_places(config);
+        MUST(verdict.reason == WEIR_REASON_QUEUE_FULL && no_place,
+            "bulkhead: %" PRIu32 " of %" PRIu32 " waiting", ungranted(own), own->queue);
     }
 }
 
@@ -95,7 +97,7 @@ void bulkhead_admitted(struct visit *visit, struct weir_verdict verdict)
         MUST(in_use(visit->watch) <= own->limit, "bulkhead: %" PRIu32 " in use of %" PRIu32,
             in_use(visit->watch), own->limit);
     } else if (verdict.kind == WEIR_HOLD) {
-        MUST(own->waiters < own->queue, "bulkhead: more than %" PRIu32 " waiters", own->queue);
+        MUST(ungranted(own) < own->queue, "bulkhead: more than %" PRIu32 " waiters", own->queue);
         MUST(verdict.at_ns == visit->now_ns + own->wait_max_ns, "bulkhead: a wait until %" PRIu64,
             verdict.at_ns);
         own->waiting[own->waiters++] = caller;
@@ -141,8 +143,8 @@ void bulkhead_check(struct watch *watch)
         "bulkhead: %" PRIu32 " in use, %" PRIu64 " held, %" PRIu64 " handed over", use, own->held, granted);
     MUST(
         use <= own->limit || use <= own->in_use, "bulkhead: %" PRIu32 " in use of %" PRIu32, use, own->limit);
-    MUST(
-        waiting == own->waiters, "bulkhead: %" PRIu32 " waiting, %" PRIu32 " counted", own->waiters, waiting);
+    MUST(waiting == ungranted(own), "bulkhead: %" PRIu32 " waiting, %" PRIu32 " counted", ungranted(own),
+        waiting);
     if (first != NULL) {
         MUST(use + (uint64_t)first->weight > own->limit,
             "bulkhead: a waiter sleeps while %" PRIu32 " of %" PRIu32 " are in use", use, own->limit);
