@@ -56,7 +56,7 @@ static void say_attempts(
 {
     uint64_t attempts = bounds->attempts[0];
     prose_say(prose, "worst case of a call:\n  attempts       %" PRIu64 "%s\n", attempts,
-        attempts > 1 ? "; retry: only calls marked idempotent or not sent" : "");
+        attempts > 1 ? "; retry: only calls marked idempotent, not sent or declined" : "");
     prose_say(prose, "  amplification  %" PRIu64 " operations for a call", attempts);
     for (uint32_t i = 0; i < pipeline->count; i++) {
         if (!policy_is(pipeline, i, POLICY_RETRY) || bounds->attempts[i] == bounds->attempts[i + 1]) continue;

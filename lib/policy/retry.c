@@ -143,7 +143,8 @@ static void describe(const void *opaque, const void *state, uint64_t now_ns, cha
     if (config->backoff != WEIR_BACKOFF_CONSTANT) {
         snprintf(last, sizeof last, ", at most %s", duration_text(config->max_ns).text);
     }
-    snprintf(buffer, size, "%" PRIu32 " attempts, %s of %s%s, only calls marked idempotent or not sent",
+    snprintf(buffer, size,
+        "%" PRIu32 " attempts, %s of %s%s, only calls marked idempotent, not sent or declined",
         config->attempts, backoffs[config->backoff], duration_text(config->base_ns).text, last);
 }
 

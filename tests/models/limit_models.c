@@ -191,7 +191,8 @@ void bulkhead_model(const struct program *program)
     uint64_t seed = program->seed, now = 1000;
     memset(&model, 0, sizeof model);
     struct weir_bulkhead_config config = { .size = sizeof config };
-    model.limit = model.first_limit = config.limit = (uint32_t)model_between(&seed, 1, model_below(&seed, 2) != 0 ? 6 : 40);
+    model.limit = model.first_limit = config.limit =
+        (uint32_t)model_between(&seed, 1, model_below(&seed, 2) != 0 ? 6 : 40);
     model.queue = config.queue = (uint32_t)model_below(&seed, 9);
     model.wait_max = config.wait_max_ns = model_between(&seed, 10, 5000);
     config.form = (enum weir_form)model_below(&seed, 3);

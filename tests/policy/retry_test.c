@@ -386,12 +386,13 @@ TEST(retry, defaults_and_description)
     char text[160];
     struct weir_policy *retry = create(NULL);
     CHECK_STR(hooks_describe(retry, text, sizeof text),
-        "3 attempts, full jitter on a base of 50 ms, at most 2 s, only calls marked idempotent or not sent");
+        "3 attempts, full jitter on a base of 50 ms, at most 2 s, only calls marked idempotent, not sent or "
+        "declined");
     CHECK_EQ(retry->flags, WEIR_POLICY_QUIET_ADMIT | WEIR_POLICY_QUIET_SETTLE);
     weir_policy_release(retry);
     retry = RETRY(STEADY, .attempts = 2);
     CHECK_STR(hooks_describe(retry, text, sizeof text),
-        "2 attempts, a constant back-off of 10 ms, only calls marked idempotent or not sent");
+        "2 attempts, a constant back-off of 10 ms, only calls marked idempotent, not sent or declined");
     weir_policy_release(retry);
     retry = RETRY(.base_ns = 10 * WEIR_S); /* above the default maximum: that rises with it */
     weir_policy_release(retry);
