@@ -8,6 +8,7 @@
  *                  '--- wake <- WAIT      |
  *                         '-- cancel -----'
  *
+ * Where the pipeline has a classifier, weir_call_classify() comes between an operation's end and its settle.
  * weir_run() (run.h) is one driver; an event loop, another language and the simulator are others. One
  * thread at a time may act on a call; others act through its context or its waker.
  */
@@ -105,6 +106,12 @@ WEIR_API WEIR_MUST_USE struct weir_step weir_call_begin(struct weir_call *call,
 /* Look again: the instant of a step has come, the waker posted, the context was canceled, or for no
  * reason at all: early wakes are legal. A running attempt whose time is over is abandoned. */
 WEIR_API WEIR_MUST_USE struct weir_step weir_call_wake(struct weir_call *call, uint64_t now_ns);
+
+/* What the pipeline's classifier makes of an operation's outcome; the outcome itself without one. Between the end of
+ * an operation, also of one that was abandoned, and weir_call_settle(); not for a fallback function. weir_run() does
+ * it. Aborts if the classifier's answer has a status that is none. */
+WEIR_API WEIR_MUST_USE struct weir_outcome weir_call_classify(
+    const struct weir_call *call, struct weir_outcome outcome);
 
 /* The attempt of that number ended so; also an abandoned one, when it ends at last. Aborts if that
  * attempt is not owed a settle. In a forked child the parent's call ends IGNORED, nothing is given back. */

@@ -79,6 +79,26 @@ WEIR_API struct weir_outcome weir_from_int(int result);
 /* HTTP status: 429 and 503 are OVERLOADED; 408, 425 and other 5xx FAILED; what is no status (< 100)
  * FAILED; anything else OK: the callee did its work, whatever it thought of ours. */
 WEIR_API struct weir_outcome weir_from_http(int status);
+/* {OK, code}: for a pipeline with a classifier to judge. Without one every number is OK. */
+WEIR_API struct weir_outcome weir_from_code(int code);
+
+/* Judges how an operation ended, before any policy learns of it; one for a pipeline (its config). classify is
+ * given what the operation answered, and its answer goes to the policies instead; a status that is none aborts. It is
+ * called once for each attempt that ends, on the thread that drives the call and outside any transition, from many
+ * threads at once; it should not block, and must not use the call that it judges. What fallback functions answer is
+ * not judged. */
+struct weir_classifier {
+    struct weir_outcome (*classify)(void *argument, struct weir_outcome outcome);
+    void *argument; /* borrowed */
+};
+
+/* Ready ones: .classifier = &(struct weir_classifier) { .classify = weir_classify_http }. They take .code of an
+ * outcome that says OK for an errno value, a number or an HTTP status, and answer as weir_from_errno/_int/_http do,
+ * with the retry_after_ns and the flags they were given. Any other status stands: the operation knew better. argument
+ * is not used. Pure; safe in signal handlers. */
+WEIR_API struct weir_outcome weir_classify_errno(void *argument, struct weir_outcome outcome);
+WEIR_API struct weir_outcome weir_classify_int(void *argument, struct weir_outcome outcome);
+WEIR_API struct weir_outcome weir_classify_http(void *argument, struct weir_outcome outcome);
 
 /* Static texts; "?" for a number that is none. Safe in signal handlers. */
 WEIR_API const char *weir_status_text(enum weir_status status);

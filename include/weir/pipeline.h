@@ -12,11 +12,12 @@ extern "C" {
 
 struct weir_pipeline_config {
     uint32_t size;
-    const char *name;               /* copied; default: "pipeline" */
-    enum weir_timing timing;        /* default: AUTO */
-    const struct weir_clock *clock; /* copied; default: the system's, by timing */
-    const struct weir_sink *sink;   /* copied; default: none */
-    uint32_t result_size;           /* bytes an attempt may write to attempt->value, 0..WEIR_RESULT_MAX;
+    const char *name;                         /* copied; default: "pipeline" */
+    enum weir_timing timing;                  /* default: AUTO */
+    const struct weir_clock *clock;           /* copied; default: the system's, by timing */
+    const struct weir_sink *sink;             /* copied; default: none */
+    const struct weir_classifier *classifier; /* copied; default: none, what operations say stands */
+    uint32_t result_size; /* bytes an attempt may write to attempt->value, 0..WEIR_RESULT_MAX;
                                        default: 0 */
 };
 WEIR_CONFIG_INIT(weir_pipeline_config)
@@ -42,6 +43,7 @@ struct weir_standard_config {
     enum weir_timing timing;
     const struct weir_clock *clock;
     const struct weir_sink *sink;
+    const struct weir_classifier *classifier;
     uint32_t result_size;
 };
 WEIR_CONFIG_INIT(weir_standard_config)

@@ -47,6 +47,9 @@ static enum weir_error check_config(const struct weir_pipeline_config *config)
     if (config->sink != NULL && config->sink->event == NULL) {
         return error_set(WEIR_E_INVALID, "%s.sink has event NULL, expected a function", type);
     }
+    if (config->classifier != NULL && config->classifier->classify == NULL) {
+        return error_set(WEIR_E_INVALID, "%s.classifier has classify NULL, expected a function", type);
+    }
     return WEIR_E_NONE;
 }
 
@@ -150,6 +153,10 @@ enum weir_error weir_pipeline_create(const struct weir_pipeline_config *given,
         pipeline->sink = *config.sink;
         event_ring_init(pipeline->events);
     }
+    if (config.classifier != NULL) {
+        pipeline->classifier = *config.classifier;
+        pipeline->judged = true;
+    }
     for (size_t i = 0; i < count; i++) pipeline->policy[i] = weir_policy_acquire(order[i]);
     pipeline_compile(pipeline);
     join(pipeline);
@@ -194,6 +201,16 @@ const struct weir_histogram *weir_pipeline_latency(const struct weir_pipeline *p
 {
     WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_latency", "pipeline is NULL");
     return pipeline->latency;
+}
+
+struct weir_outcome weir_call_classify(const struct weir_call *call, struct weir_outcome outcome)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_classify", "call is NULL");
+    const struct weir_pipeline *pipeline = call->pipeline;
+    if (!pipeline->judged) return outcome;
+    outcome = pipeline->classifier.classify(pipeline->classifier.argument, outcome);
+    WEIR_REQUIRE(outcome.status < WEIR_STATUSES, "weir_classifier.classify", "the answer's status is none");
+    return outcome;
 }
 
 struct weir_outcome weir_call_fallback(struct weir_call *call, void *argument)

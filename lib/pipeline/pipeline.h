@@ -74,6 +74,7 @@ struct weir_pipeline {
     bool folded;   /* the quiet policies are in neither list */
     bool linked;   /* weir_run() links its calls (a policy may hold them) or gives them room for results */
     bool budgeted; /* it has a retry: calls are reported to budgets */
+    bool judged;   /* it has a classifier */
     struct pipeline_line *line;
     struct weir_histogram *latency;
     const struct admit_entry *admit_end;
@@ -86,6 +87,7 @@ struct weir_pipeline {
     struct event_ring *events;
     struct weir_sink sink;
     struct weir_clock clock;
+    struct weir_classifier classifier;
     uint64_t typical_ns, typical_until_ns; /* median of the calls that went well, and when to look again */
     struct weir_pipeline *next;            /* of this process's, under the registry's lock */
     struct policy_link link[WEIR_POLICIES_MAX];

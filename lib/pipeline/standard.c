@@ -81,6 +81,6 @@ enum weir_error weir_pipeline_standard(
     error = make(&c, name, part);
     return preset_finish(error,
         WEIR_CONFIG(weir_pipeline_config, .name = name, .timing = c.timing, .clock = c.clock, .sink = c.sink,
-            .result_size = c.result_size),
+            .classifier = c.classifier, .result_size = c.result_size),
         part, PARTS, pipeline);
 }

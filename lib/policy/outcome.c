@@ -76,6 +76,39 @@ struct weir_outcome weir_from_http(int status)
     return outcome;
 }
 
+struct weir_outcome weir_from_code(int code)
+{
+    return (struct weir_outcome) { .status = WEIR_OK, .code = code };
+}
+
+/* An outcome that says more than a number is not judged again: a nested call that was refused has code 0 too. */
+static struct weir_outcome judge(struct weir_outcome (*from)(int code), struct weir_outcome outcome)
+{
+    if (outcome.status != WEIR_OK) return outcome;
+    struct weir_outcome judged = from(outcome.code);
+    judged.flags |= outcome.flags;
+    judged.retry_after_ns = outcome.retry_after_ns;
+    return judged;
+}
+
+struct weir_outcome weir_classify_errno(void *argument, struct weir_outcome outcome)
+{
+    (void)argument;
+    return judge(weir_from_errno, outcome);
+}
+
+struct weir_outcome weir_classify_int(void *argument, struct weir_outcome outcome)
+{
+    (void)argument;
+    return judge(weir_from_int, outcome);
+}
+
+struct weir_outcome weir_classify_http(void *argument, struct weir_outcome outcome)
+{
+    (void)argument;
+    return judge(weir_from_http, outcome);
+}
+
 const char *weir_status_text(enum weir_status status)
 {
     static const char *const texts[] = { "ok", "failed", "rejected", "expired", "canceled", "overloaded",

@@ -152,7 +152,7 @@ static struct weir_step run_step(struct driver *driver, struct weir_step step)
     struct weir_call *call = driver->call;
     struct weir_outcome outcome;
     if (step.what == WEIR_FALLBACK) outcome = weir_call_fallback(call, driver->argument);
-    else outcome = driver->operation(driver->argument, &call->attempt);
+    else outcome = weir_call_classify(call, driver->operation(driver->argument, &call->attempt));
     return weir_call_settle(call, step.attempt, outcome, driver_now(driver));
 }
 
@@ -190,6 +190,7 @@ static ALWAYS_INLINE struct weir_outcome run_call(struct weir_call *call,
     }
     bool timed = false;
     struct weir_outcome outcome = operation(argument, &call->attempt);
+    if (unlikely(pipeline->judged)) outcome = weir_call_classify(call, outcome);
     if (!given) now_ns = clock_out(call, &timed);
     enum settled settled = machine_try_settle(call, pipeline, 1, outcome, now_ns, timed, &step);
     if (likely(settled == SETTLED_WELL)) return call->outcome;

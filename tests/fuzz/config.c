@@ -249,6 +249,14 @@ static void put_clock_and_sink(struct draft *draft, size_t clock, size_t sink)
     put_pointer(draft, sink, pick(&draft->in, 8) == 0 ? &sink_without_event : &sink_of_ours);
 }
 
+static const struct weir_classifier judge_of_ours = { weir_classify_http, NULL };
+static const struct weir_classifier judge_without_function = { NULL, NULL };
+
+static void put_classifier(struct draft *draft, size_t at)
+{
+    put_pointer(draft, at, pick(&draft->in, 8) == 0 ? &judge_without_function : &judge_of_ours);
+}
+
 static void try_pipeline(struct draft *draft)
 {
     struct weir_pipeline *pipeline = NULL;
@@ -256,6 +264,7 @@ static void try_pipeline(struct draft *draft)
     draft_make(draft, sizeof(struct weir_pipeline_config));
     put_name(draft, AT(weir_pipeline_config, name));
     put_clock_and_sink(draft, AT(weir_pipeline_config, clock), AT(weir_pipeline_config, sink));
+    put_classifier(draft, AT(weir_pipeline_config, classifier));
     MUST(weir_timeout_create(NULL, &policy) == WEIR_E_NONE);
     uint32_t count = pick(&draft->in, WEIR_POLICIES_MAX + 2), holes = take(&draft->in);
     if ((holes & 3) != 0 && count > 1) count = 1;
@@ -272,6 +281,7 @@ static void try_standard(struct draft *draft)
     draft_make(draft, sizeof(struct weir_standard_config));
     put_name(draft, AT(weir_standard_config, name));
     put_clock_and_sink(draft, AT(weir_standard_config, clock), AT(weir_standard_config, sink));
+    put_classifier(draft, AT(weir_standard_config, classifier));
     enum weir_error error = weir_pipeline_standard((void *)draft->bytes, &pipeline);
     if (error != WEIR_E_NONE) check_refused(pipeline, error);
     else use_pipeline(pipeline);
