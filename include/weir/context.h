@@ -19,6 +19,7 @@ extern "C" {
 #endif
 
 struct weir_source;
+struct weir_trace;
 
 /* Private fields; not copied; must outlive its children and the calls under it. */
 struct weir_context {
@@ -29,6 +30,7 @@ struct weir_context {
     uint32_t generation;                /* of the source when the context was made */
     uint32_t depth;                     /* sources in the chain */
     const struct weir_context *outer;   /* what was current before enter */
+    const struct weir_trace *trace;     /* where its work stands in a trace */
 };
 
 /* Makes *child a child of parent (NULL: the thread's current context, else a root) that ends at the
@@ -47,6 +49,12 @@ WEIR_API void weir_context_enter(struct weir_context *context);
 WEIR_API void weir_context_leave(struct weir_context *context);
 /* NULL if there is none. */
 WEIR_API const struct weir_context *weir_context_current(void);
+
+/* The trace (wire.h) that work under it is part of: its own, else its parent's; NULL if there is none. Borrowed. */
+WEIR_API const struct weir_trace *weir_context_trace(const struct weir_context *context);
+/* Gives it one of its own, before it has children or calls. trace is borrowed and must outlive it. For requests that
+ * do not come with headers; for those weir_wire_context() does it. */
+WEIR_API void weir_context_set_trace(struct weir_context *context, const struct weir_trace *trace);
 
 /* WEIR_OK while it lasts, WEIR_CANCELED (before anything else), or WEIR_EXPIRED from its deadline on.
  * NULL is WEIR_OK. */

@@ -33,6 +33,7 @@ void weir_context_child(struct weir_context *child, const struct weir_context *p
     if (parent == NULL) parent = weir_thread.context;
     child->parent = parent;
     child->source = NULL;
+    child->trace = weir_context_trace(parent);
     if (parent == NULL) {
         child->deadline_ns = deadline_ns;
         child->sources = NULL;
@@ -56,6 +57,17 @@ void weir_context_detached(struct weir_context *context, uint64_t deadline_ns, s
     *context = (struct weir_context) { .deadline_ns = deadline_ns };
     context_count(CONTEXT_DETACHED);
     if (source != NULL) attach(context, source);
+}
+
+const struct weir_trace *weir_context_trace(const struct weir_context *context)
+{
+    return context == NULL ? NULL : context->trace;
+}
+
+void weir_context_set_trace(struct weir_context *context, const struct weir_trace *trace)
+{
+    WEIR_REQUIRE(context != NULL, "weir_context_set_trace", "context is NULL");
+    context->trace = trace;
 }
 
 void weir_context_enter(struct weir_context *context)

@@ -25,8 +25,12 @@ END {
         user = word[1]
         symbol = word[2]
         split(user, from, "/")
-        if (from[1] ~ /^(policy|pipeline|shared)$/ && symbol ~ system_calls) {
+        if (from[1] ~ /^(policy|pipeline|shared|wire)$/ && symbol ~ system_calls) {
             printf "lib/%s:1: pure: %s touches no clock, thread or socket, but calls %s\n", user, from[1], symbol
+            failed = 1
+        }
+        if (from[1] == "wire" && symbol ~ /^(malloc|calloc|realloc|aligned_alloc|strdup|strndup|free)$/) {
+            printf "lib/%s:1: pure: wire allocates nothing, but calls %s\n", user, symbol
             failed = 1
         }
         if (!(symbol in home)) continue

@@ -30,6 +30,7 @@ function clean(text,    result, i, c, two, quote) {
 # Which folders of lib/ a folder may include and call (docs/design.md, The house).
 BEGIN {
     may["base"] = " base "
+    may["wire"] = " base wire "
     may["os"] = " base os "
     may["policy"] = " base policy "
     may["pipeline"] = " base policy pipeline "
@@ -38,7 +39,7 @@ BEGIN {
     may["spec"] = " base policy pipeline runtime spec "
     may["shared"] = " base policy shared "
     may["redis"] = " base os redis "
-    folders = " base os policy pipeline telemetry runtime spec shared redis testing adapters "
+    folders = " base wire os policy pipeline telemetry runtime spec shared redis testing adapters "
 }
 
 function finish() {
@@ -74,7 +75,7 @@ FNR == 1 {
 
 function include_rules(    target, other, path) {
     if ($0 !~ /^[ \t]*#[ \t]*include/) return
-    if (folder ~ /^(policy|pipeline|shared)$/ && \
+    if (folder ~ /^(policy|pipeline|shared|wire)$/ && \
         $0 ~ /<(pthread|threads|time|poll|signal|sched|sys\/.*|netinet\/.*|arpa\/.*)\.h>/)
         report(FNR, "pure", folder " touches no clock, thread or socket")
     if ($0 !~ /"/ || tests) return
