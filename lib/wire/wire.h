@@ -6,7 +6,7 @@
 
 #include <weir/wire.h>
 
-/* timeout.c: true if the text is such a value. *left_ns saturates; WEIR_NEVER: it says that there is no limit. */
+/* timeout.c: true if the text is such a value, of no more bytes than inbound.c lets pass. *left_ns saturates; WEIR_NEVER: it says that there is no limit. */
 bool wire_grpc_timeout(struct weir_wire_text text, uint64_t *left_ns);
 bool wire_envoy_timeout(struct weir_wire_text text, uint64_t *left_ns);
 
