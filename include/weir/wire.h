@@ -18,7 +18,7 @@
  *   traceparent  none counts: to choose one would join two traces that have nothing to do with each other;
  *   tracestate, baggage  are lists and may come in up to WEIR_WIRE_PARTS parts; one bad part drops all parts.
  *
- * Pure: no clock, no memory, no lock; the functions that write are safe in signal handlers. */
+ * Pure texts: no clock, no memory, no lock. */
 #ifndef WEIR_WIRE_H
 #define WEIR_WIRE_H
 
@@ -104,9 +104,9 @@ WEIR_API void weir_wire_init(struct weir_wire *wire, const struct weir_wire_conf
 WEIR_API enum weir_wire_refusal weir_wire_header(
     struct weir_wire *wire, const char *name, size_t name_size, const char *value, size_t value_size);
 
-/* The instant by which the request must be answered; WEIR_NEVER: it did not say, and there is no max_ns. received_ns: the
- * instant at which the request arrived, not that at which somebody has time for it: what it waited for
- * since is spent. */
+/* The instant by which the request must be answered; WEIR_NEVER: it did not say, and there is no max_ns.
+ * received_ns: the instant at which the request arrived, not that at which somebody has time for it: what it
+ * waited for since is spent. */
 WEIR_API uint64_t weir_wire_deadline(const struct weir_wire *wire, uint64_t received_ns);
 
 /* weir_context_child() with that deadline, never later than the parent's, and with the wire's trace if it has one
