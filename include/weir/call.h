@@ -61,8 +61,15 @@ struct weir_call_options {
     void *value; /* where the result is copied when the call ends OK; borrowed; default: nowhere */
     struct weir_waker waker; /* posts when a waiting call should be woken; weir_run() has its own */
     uint64_t seed;           /* of jitter; the same seed gives the same steps; default: drawn */
+    uint64_t key; /* whose call it is, for policies that treat callers apart (a gate); default: 0, nobody's */
 };
 WEIR_CONFIG_INIT(weir_call_options)
+
+/* A key from bytes: a user's name, a tenant, an address. Never 0. The same bytes give the same key on every
+ * machine and in every version of weir: XXH3 with 64 bits and no seed, and 1 in place of 0. A number that tells
+ * callers apart already may be used as it is. Whoever chooses the bytes may choose the key. Pure; safe in signal
+ * handlers. */
+WEIR_API uint64_t weir_key(const void *bytes, size_t size);
 
 /* Private fields, public size: it lives in the caller's frame or request, is not copied or moved, and
  * must reach DONE with nothing pending: a dropped call keeps the permits it was given. */
@@ -74,7 +81,7 @@ struct weir_call {
     uint8_t phase, flags, deadline_by;
     uint8_t cursor; /* position of the policy that is being asked */
     uint8_t held;   /* position + 1 of the policy that holds it */
-    uint8_t spare;
+    uint8_t keyed;  /* its key is written */
     uint64_t began_ns;
     /* What follows is written when it is first needed. */
     uint64_t attempt_ns; /* when the latest attempt began */
@@ -90,6 +97,7 @@ struct weir_call {
     uint32_t waiter; /* index + 1 of the waiter whose waker is armed */
     uint32_t weight;
     uint64_t random;
+    uint64_t key;
     struct weir_waker waker;
     void *value;
     struct weir_budget *budget;

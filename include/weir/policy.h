@@ -110,6 +110,8 @@ WEIR_API void *weir_policy_state(struct weir_policy *policy);
 
 /* What a call weighs (1 unless its options said otherwise), for hooks. */
 WEIR_API uint32_t weir_call_weight(const struct weir_call *call);
+/* Whose it is: its options' key; 0: it bears none. For hooks. */
+WEIR_API uint64_t weir_call_key(const struct weir_call *call);
 
 /* ---- acquire and release of one policy alone ---- */
 

@@ -68,6 +68,10 @@ void machine_take_options(struct weir_call *call, const struct weir_call_options
         call->random = options->seed;
         call->flags |= CALL_SEEDED;
     }
+    if (options->key != 0) {
+        call->key = options->key;
+        call->keyed = 1;
+    }
     if (options->waker.post != NULL) {
         call->waker = options->waker;
         call->flags |= CALL_ARMED;

@@ -229,6 +229,12 @@ uint32_t weir_call_weight(const struct weir_call *call)
     return call_weight(call);
 }
 
+uint64_t weir_call_key(const struct weir_call *call)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_key", "call is NULL");
+    return call_key(call);
+}
+
 /* Unless the options gave a seed it is drawn from where and when the call is: no two calls share one. */
 uint64_t *call_random(struct weir_call *call)
 {

@@ -159,6 +159,11 @@ static inline uint32_t call_weight(const struct weir_call *call)
     return call->flags & CALL_WEIGHTED ? call->weight : 1;
 }
 
+static inline uint64_t call_key(const struct weir_call *call)
+{
+    return call->keyed ? call->key : 0;
+}
+
 /* A call's own random sequence. */
 uint64_t *call_random(struct weir_call *call);
 

@@ -137,6 +137,7 @@ TEST(null, calls)
     ABORTS_ON_NULL(weir_call_attempt, call, weir_call_attempt(NULL));
     ABORTS_ON_NULL(weir_call_fallback, call, ignore_outcome(weir_call_fallback(NULL, NULL)));
     ABORTS_ON_NULL(weir_call_weight, call, weir_call_weight(NULL));
+    ABORTS_ON_NULL(weir_call_key, call, weir_call_key(NULL));
     ABORTS_ON_NULL(weir_run, pipeline, ignore_outcome(weir_run(NULL, NULL, plain, NULL)));
     ABORTS_ON_NULL(weir_run, operation, ignore_outcome(weir_run(pipeline, NULL, NULL, NULL)));
     ABORTS_ON_NULL(weir_run_at, pipeline, ignore_outcome(weir_run_at(NULL, NULL, plain, NULL, START)));
