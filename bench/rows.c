@@ -13,6 +13,7 @@ static const struct row *const groups[] = {
     pipeline_rows,
     rate_rows,
     bulkhead_rows,
+    gate_rows,
     histogram_rows,
     NULL,
 };

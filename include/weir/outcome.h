@@ -34,6 +34,7 @@ enum weir_status {
     X(NESTED, "nested in a call that holds the same bulkhead")     \
     X(RATE, "rate limit")                                          \
     X(RATE_WAIT, "the rate limit's turn comes after the deadline") \
+    X(GATE, "outside the gate's share")                            \
     X(TIMEOUT, "timeout")                                          \
     X(DEADLINE, "the context's deadline")                          \
     X(CANCELED, "canceled")                                        \

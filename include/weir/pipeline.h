@@ -77,9 +77,11 @@ WEIR_API size_t weir_pipeline_explain(
     X(FALLBACK_INSIDE_RETRY, "a fallback inside the retry hides every failure from it")              \
     X(FALLBACK_INSIDE_BREAKER, "a fallback inside the breaker hides every failure from it")          \
     X(WAIT_ABOVE_DEADLINE, "the wait in the queue is longer than the deadline outside it")           \
+    X(GATE_INSIDE, "what is outside the gate is taken by calls that it refuses, too")                \
     X(INERT_NEVER_PASSED, "no call has passed this policy")                                          \
     X(INERT_NEVER_FAILS, "nothing was ever classified as failure")                                   \
     X(INERT_UNREACHABLE, "the traffic can never reach the threshold")                                \
+    X(INERT_KEYLESS, "the gate goes by keys, and the calls bear none")                               \
     X(INERT_TIMEOUT, "the timeout is longer than the callers' deadlines")
 
 enum weir_finding_kind {

@@ -6,6 +6,7 @@
 #include <weir/bulkhead.h>
 #include <weir/controller.h>
 #include <weir/fallback.h>
+#include <weir/gate.h>
 #include <weir/pipeline.h>
 #include <weir/rate.h>
 #include <weir/retry.h>

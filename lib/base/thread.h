@@ -8,7 +8,7 @@
  * what its parent took. The word lies in a page that the kernel wipes on fork; 0 is therefore "just
  * forked", and the first to see it takes a new number and runs the hooks.
  *
- * The thread's words are in the initial-exec TLS model: 32 bytes, well within what glibc keeps for
+ * The thread's words are in the initial-exec TLS model: 40 bytes, well within what glibc keeps for
  * libraries loaded late, and one instruction to reach. */
 #ifndef WEIR_LIB_THREAD_H
 #define WEIR_LIB_THREAD_H
@@ -26,6 +26,7 @@ struct weir_thread {
     const struct weir_context *context;
     uint32_t renewing;      /* it runs the hooks after a fork: they see no generation */
     struct weir_call *call; /* innermost call of weir_run() on this thread that others may nest in */
+    uint64_t draws;         /* random sequences of calls that it has begun */
 };
 extern __thread struct weir_thread weir_thread __attribute__((tls_model("initial-exec")));
 

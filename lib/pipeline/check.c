@@ -7,6 +7,7 @@
  *                   hid such ends, and the breaker has counted no failure.
  *     UNREACHABLE   on average a window holds fewer calls than the breaker's rates need, and no number of
  *                   failures in a row trips it.
+ *     KEYLESS       a gate that goes by keys has refused calls without one, and none with one.
  *     TIMEOUT       calls ended by their own deadline, none by this timeout.
  * Fewer than ENOUGH calls prove nothing. A policy that other pipelines share counts theirs too: then a finding
  * may be missed, none is invented. */
@@ -17,6 +18,7 @@
 
 #include <weir/bulkhead.h>
 #include <weir/fallback.h>
+#include <weir/gate.h>
 #include <weir/rate.h>
 #include <weir/timeout.h>
 
@@ -54,6 +56,10 @@ static uint64_t turned_away(const struct check *check, uint32_t position)
     case POLICY_RATE: {
         struct weir_rate_stats stats = weir_rate_stats(policy, check->now_ns);
         return stats.refused + stats.refused_wait + stats.refused_forced;
+    }
+    case POLICY_GATE: {
+        struct weir_gate_stats stats = weir_gate_stats(policy);
+        return stats.refused + stats.refused_keyless + stats.refused_forced;
     }
     default: break;
     }
@@ -168,6 +174,17 @@ static void unreachable(struct check *check, uint32_t breaker)
         duration_text(config->bucket_ns * WINDOW_BUCKETS).text, calls);
 }
 
+/* ---- a gate that goes by keys, for calls without ---- */
+
+static void keyless(struct check *check, uint32_t gate)
+{
+    struct weir_gate_stats stats = weir_gate_stats(check->pipeline->policy[gate]);
+    if (stats.refused != 0 || stats.refused_keyless < ENOUGH) return;
+    findings_add(&check->findings, WEIR_FINDING_INERT_KEYLESS, gate,
+        "%s goes by keys, but refused %" PRIu64 " calls that bear none: set weir_call_options.key",
+        name_at(check, gate).text, stats.refused_keyless);
+}
+
 /* ---- a timeout longer than the callers' deadlines ---- */
 
 /* Calls ended by their own deadline, at least: those that timeouts ended and those that left a queue are taken
@@ -206,6 +223,9 @@ size_t weir_pipeline_check(
         .findings = { findings, max, 0 } };
     if (check.stats.begun < ENOUGH) return 0;
     never_passed(&check);
+    for (uint32_t i = 0; i < pipeline->count; i++) {
+        if (policy_is(pipeline, i, POLICY_GATE)) keyless(&check, i);
+    }
     for (uint32_t i = 0; i < pipeline->count && check.stats.attempts != 0; i++) {
         if (weir_policy_mode(pipeline->policy[i]) == WEIR_MODE_DISABLED) continue;
         if (policy_is(pipeline, i, POLICY_BREAKER)) {

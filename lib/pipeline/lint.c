@@ -129,6 +129,20 @@ static void fallback_inside(struct lint *lint, uint32_t fallback)
         name_at(lint, fallback).text, name_at(lint, outer).text);
 }
 
+/* What lies outside a gate is taken by those that it refuses as well: permits, tokens, a half-open breaker's probes. */
+static void gate_inside(struct lint *lint, uint32_t gate)
+{
+    static const enum policy_kind takes[] = { POLICY_BREAKER, POLICY_BULKHEAD, POLICY_RATE };
+    for (uint32_t i = 0; i < sizeof takes / sizeof takes[0]; i++) {
+        uint32_t outer;
+        if (!find_outside(lint, gate, takes[i], &outer)) continue;
+        findings_add(&lint->findings, WEIR_FINDING_GATE_INSIDE, gate,
+            "%s is inside %s, of which calls that it refuses take a part first: put the gate outside",
+            name_at(lint, gate).text, name_at(lint, outer).text);
+        return;
+    }
+}
+
 static void wait_above_deadline(struct lint *lint, uint32_t position)
 {
     uint64_t wait_ns = bounds_wait(lint->pipeline->policy[position]),
@@ -163,6 +177,7 @@ static void lint_policy(struct lint *lint, uint32_t i)
     case POLICY_BULKHEAD:
     case POLICY_RATE: wait_above_deadline(lint, i); break;
     case POLICY_FALLBACK: fallback_inside(lint, i); break;
+    case POLICY_GATE: gate_inside(lint, i); break;
     case POLICY_CUSTOM: break;
     }
 }

@@ -235,11 +235,13 @@ uint64_t weir_call_key(const struct weir_call *call)
     return call_key(call);
 }
 
-/* Unless the options gave a seed it is drawn from where and when the call is: no two calls share one. */
+/* Unless the options gave a seed it is drawn from where and when the call is, and from how many this thread has
+ * drawn before: calls that follow one another in one frame, by a clock that stands still, share none. */
 uint64_t *call_random(struct weir_call *call)
 {
     if ((call->flags & CALL_SEEDED) == 0) {
-        call->random = mix64((uint64_t)(uintptr_t)call ^ mix64(call->began_ns));
+        uint64_t when = call->began_ns + random_next(&weir_thread.draws);
+        call->random = mix64((uint64_t)(uintptr_t)call ^ mix64(when));
         call->flags |= CALL_SEEDED;
     }
     return &call->random;

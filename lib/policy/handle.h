@@ -23,6 +23,7 @@ enum policy_kind {
     POLICY_TIMEOUT,
     POLICY_RETRY,
     POLICY_FALLBACK,
+    POLICY_GATE,
 };
 
 typedef struct weir_verdict admit_hook(

@@ -141,6 +141,7 @@ MAKER(fallback, struct weir_policy,
     weir_fallback_create(WEIR_CONFIG(weir_fallback_config, .value = "1234567", .value_size = 8,
                              .last_good = true, .function = light),
         &made))
+MAKER(gate, struct weir_policy, weir_gate_create(NULL, &made))
 MAKER(own, struct weir_policy,
     weir_policy_create(WEIR_CONFIG(weir_policy_spec, .ops = &ops, .state_size = 100, .waiters = 3), &made))
 MAKER(force, struct weir_policy,
@@ -161,6 +162,7 @@ static const struct maker makers[] = {
     { "breaker", 2, make_breaker, release_policy },
     { "bulkhead with a queue", 3, make_bulkhead, release_policy },
     { "rate", 2, make_rate, release_policy },
+    { "gate", 2, make_gate, release_policy },
     { "timeout", 2, make_timeout, release_policy },
     { "retry with a budget of its own", 3, make_retry, release_policy },
     { "fallback", 2, make_fallback, release_policy },

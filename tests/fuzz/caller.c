@@ -163,7 +163,8 @@ void caller_begin(struct world *world, struct caller *caller, uint32_t pipeline)
     options.context = caller->given;
     if (caller->armed) options.waker = (struct weir_waker) { post, caller };
     options.value = &caller->result;
-    options.seed = choice >> 3;
+    options.seed = 1 + (choice >> 3); /* what is drawn is the input's */
+    options.key = choice >> 5;        /* one in eight bears none */
     line->want.begun++;
     TELL(world, "begin call %u through %u\n", caller->serial, pipeline);
     take_step(world, caller, weir_call_begin(caller->call, line->pipeline, &options, world->now_ns));

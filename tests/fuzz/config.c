@@ -203,6 +203,16 @@ static void try_retry(struct draft *draft)
     else use_policy(draft, policy, 0);
 }
 
+static void try_gate(struct draft *draft)
+{
+    struct weir_policy *policy = NULL;
+    draft_make(draft, sizeof(struct weir_gate_config));
+    put_name(draft, AT(weir_gate_config, name));
+    enum weir_error error = weir_gate_create((void *)draft->bytes, &policy);
+    if (error != WEIR_E_NONE) check_refused(policy, error);
+    else use_policy(draft, policy, 0);
+}
+
 static void try_budget(struct draft *draft)
 {
     struct weir_budget *budget = NULL;
@@ -323,7 +333,7 @@ static void try_spec(struct draft *draft)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const try[])(struct draft *) = { try_breaker, try_bulkhead, try_rate, try_timeout,
-        try_retry, try_budget, try_fallback, try_pipeline, try_standard, try_controller, try_spec };
+        try_retry, try_budget, try_fallback, try_pipeline, try_standard, try_controller, try_spec, try_gate };
     struct draft draft = { .in = { data, data + size } };
     PICK(&draft.in, try)(&draft);
     free(draft.bytes);

@@ -4,6 +4,7 @@
 #include <weir/breaker.h>
 #include <weir/bulkhead.h>
 #include <weir/fallback.h>
+#include <weir/gate.h>
 #include <weir/rate.h>
 #include <weir/timeout.h>
 
@@ -128,6 +129,16 @@ static void make_fallback(struct world *world, struct subject *subject)
     if ((choice & 64) != 0) c.on = WEIR_ON(WEIR_REJECTED);
     MUST(weir_fallback_create(&c, &subject->policy) == WEIR_E_NONE);
     subject->bare = c.value == NULL && c.function == NULL && !c.last_good;
+}
+
+static void make_gate(struct world *world, struct subject *subject)
+{
+    static const uint32_t parts[] = { 50 * WEIR_PERCENT, 0, WEIR_OFF32, 1, 100 * WEIR_PERCENT - 1 };
+    struct weir_gate_config c = weir_gate_config_init();
+    c.share = PICK(&world->in, parts);
+    c.by = (enum weir_gate_by)pick(&world->in, 2);
+    c.salt = pick(&world->in, 4);
+    MUST(weir_gate_create(&c, &subject->policy) == WEIR_E_NONE);
 }
 
 /* ---- a policy of the user's own, which answers whatever the input says ---- */
@@ -255,7 +266,7 @@ static void make_line(struct world *world, struct line *line)
 void world_make(struct world *world)
 {
     static void (*const make[])(struct world *, struct subject *) = { NULL, make_breaker, make_bulkhead,
-        make_rate, make_timeout, make_retry, make_fallback, make_custom };
+        make_rate, make_timeout, make_retry, make_fallback, make_custom, make_gate };
     current = world;
     world->clock_ns = world->now_ns = world->most_ns = WORLD_BEGIN;
     world->result_size = pick(&world->in, 2) * (uint32_t)sizeof(uint64_t);
@@ -264,7 +275,7 @@ void world_make(struct world *world)
              &world->budget) == WEIR_E_NONE);
     world->subjects = 1 + pick(&world->in, POLICIES);
     for (uint32_t i = 0; i < world->subjects; i++) {
-        uint32_t kind = 1 + pick(&world->in, 7);
+        uint32_t kind = 1 + pick(&world->in, 8);
         make[kind](world, &world->subject[i]);
         world->subject[i].kind = world->subject[i].policy->head->kind;
     }

@@ -25,6 +25,7 @@ TRY_POLICY(rate)
 TRY_POLICY(timeout)
 TRY_POLICY(retry)
 TRY_POLICY(fallback)
+TRY_POLICY(gate)
 
 static enum weir_error try_budget(const void *config)
 {
@@ -171,6 +172,10 @@ static const struct entry bad[] = {
     BAD(fallback, reserve_ns, DAY + 1, "1000..86400000000000"),
     BAD(fallback, on, WEIR_ON(WEIR_OK), "WEIR_ON()"),
     BAD(fallback, on, WEIR_ON(WEIR_CANCELED), "WEIR_ON()"),
+    BAD(gate, share, 1000001, "1..1000000"),
+    BAD(gate, share, WEIR_OFF32 - 1, "1..1000000"),
+    BAD(gate, by, 2, "weir_gate_by"),
+    BAD(gate, by, UINT32_MAX, "weir_gate_by"),
     BAD(pipeline, timing, 5, "weir_timing"),
     BAD(pipeline, result_size, WEIR_RESULT_MAX + 1, "0..4096"),
     BAD(standard, deadline_ns, 999, "1000..86400000000000"),
@@ -248,6 +253,9 @@ TEST(config, the_boundaries_themselves_are_accepted)
     CHECK_EQ(try_retry(WEIR_CONFIG(weir_retry_config, .attempts = 100, .base_ns = HOUR, .max_ns = DAY,
                  .on = WEIR_ON(WEIR_REJECTED))),
         WEIR_E_NONE);
+    CHECK_EQ(try_gate(WEIR_CONFIG(weir_gate_config, .share = 1, .by = WEIR_GATE_BY_KEY)), WEIR_E_NONE);
+    CHECK_EQ(try_gate(WEIR_CONFIG(weir_gate_config, .share = 1000000, .salt = UINT64_MAX)), WEIR_E_NONE);
+    CHECK_EQ(try_gate(WEIR_CONFIG(weir_gate_config, .share = WEIR_OFF32)), WEIR_E_NONE);
     CHECK_EQ(
         try_budget(WEIR_CONFIG(weir_budget_config, .percent = 100, .floor_per_s = 1000000)), WEIR_E_NONE);
     CHECK_EQ(try_pipeline(WEIR_CONFIG(weir_pipeline_config, .result_size = WEIR_RESULT_MAX)), WEIR_E_NONE);
@@ -289,6 +297,7 @@ static const struct {
     KIND(timeout),
     KIND(retry),
     KIND(fallback),
+    KIND(gate),
     KIND(budget),
     KIND(pipeline),
     KIND(standard),

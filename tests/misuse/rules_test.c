@@ -396,6 +396,7 @@ TEST(rules, statistics_are_of_their_own_kind)
         if (i != 3) OF_ANOTHER_KIND(weir_timeout_stats, of[i]);
         if (i != 4) OF_ANOTHER_KIND(weir_retry_stats, of[i]);
         if (i != 5) OF_ANOTHER_KIND(weir_fallback_stats, of[i]);
+        OF_ANOTHER_KIND(weir_gate_stats, of[i]);
         weir_policy_release(of[i]);
     }
 }
@@ -412,6 +413,7 @@ TEST(rules, what_acts_on_a_policy_acts_on_its_own_kind)
     OF_ANOTHER_KIND(weir_bulkhead_acquire, timeout, 1, &permit);
     GIVING_TO_ANOTHER_KIND(weir_bulkhead_release, timeout, &permit);
     OF_ANOTHER_KIND(weir_bulkhead_set_limit, timeout, 1);
+    OF_ANOTHER_KIND(weir_gate_set_share, timeout, 1);
     OF_ANOTHER_KIND(weir_rate_acquire, timeout, 1);
     OF_ANOTHER_KIND(weir_rate_acquire_at, timeout, 1, START);
     OF_ANOTHER_KIND(weir_rate_reserve_at, timeout, 1, 0, START, &permit, &at_ns);

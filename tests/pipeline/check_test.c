@@ -282,3 +282,60 @@ TEST(check, refusals_elsewhere_are_not_counted)
     CHECK(strstr(findings[1].text, "none of 20 calls came to bulkhead \"k\"") != NULL);
     weir_pipeline_destroy(pipeline);
 }
+
+/* ---- a gate ---- */
+
+static void keyed_calls(struct weir_pipeline *pipeline, uint64_t from, uint64_t count)
+{
+    struct script script = { .outcome = outcome_of(WEIR_OK, 0) };
+    for (uint64_t key = from; key < from + count; key++) {
+        (void)weir_run(pipeline, WEIR_CONFIG(weir_call_options, .key = key), scripted, &script);
+    }
+}
+
+TEST(check, a_gate_by_key_for_calls_that_bear_none)
+{
+    ORDER_ADD(gate, .name = "g", .by = WEIR_GATE_BY_KEY, .share = 50 * WEIR_PERCENT);
+    struct weir_policy *gate = order_parts[0];
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 9, WEIR_OK, 0);
+    weir_policy_set_mode(gate, WEIR_MODE_DISABLED);
+    scripted_calls(pipeline, 1, WEIR_OK, 0);
+    weir_policy_set_mode(gate, WEIR_MODE_ON);
+    CHECK_EQ(checked(pipeline), 0); /* nine prove nothing */
+    scripted_calls(pipeline, 1, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_KEYLESS, 0));
+    CHECK_STR(findings[0].text,
+        "gate \"g\" goes by keys, but refused 10 calls that bear none: set weir_call_options.key");
+    keyed_calls(pipeline, 1, 100); /* some of them are refused: it does its work */
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+/* A fallback hides its refusals from the pipeline's counters. */
+TEST(check, a_gate_that_lets_nobody_in)
+{
+    ORDER_ADD(fallback, .name = "f");
+    ORDER_ADD(gate, .name = "g", .share = WEIR_OFF32);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 1);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 1));
+    CHECK(strstr(findings[0].text, "gate \"g\" let none of 20 calls pass") != NULL);
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(check, a_gate_by_key_that_lets_nobodys_calls_stand_outside)
+{
+    ORDER_ADD(fallback, .name = "f");
+    ORDER_ADD(gate, .name = "g", .by = WEIR_GATE_BY_KEY, .share = 99 * WEIR_PERCENT);
+    ORDER_ADD(bulkhead, .name = "inside");
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 3);
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 1));
+    CHECK(found(WEIR_FINDING_INERT_NEVER_PASSED, 2));
+    CHECK(found(WEIR_FINDING_INERT_KEYLESS, 1));
+    weir_pipeline_destroy(pipeline);
+}

@@ -300,3 +300,31 @@ TEST(lint, aborts_without_a_pipeline)
 {
     CHECK_ABORTS((void)weir_pipeline_lint(NULL, 0, NULL, 0), "weir_pipeline_lint: pipeline is NULL");
 }
+
+TEST(lint, a_gate_behind_what_its_refused_calls_take)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(fallback, .name = "old");
+    ORDER_ADD(gate, .name = "new");
+    ORDER_ADD(breaker, .name = "b");
+    ORDER_ADD(bulkhead, .name = "h");
+    has_none(0);
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(bulkhead, .name = "h");
+    ORDER_ADD(gate, .name = "new");
+    has_one(0, WEIR_FINDING_GATE_INSIDE, 2);
+    CHECK_STR(last_text,
+        "gate \"new\" is inside bulkhead \"h\", of which calls that it refuses take a part first: put the "
+        "gate "
+        "outside");
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(rate, .name = "r");
+    ORDER_ADD(gate, .name = "new");
+    has_one(0, WEIR_FINDING_GATE_INSIDE, 2);
+    ORDER_ADD(breaker, .name = "b");
+    ORDER_ADD(rate, .name = "r");
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(gate, .name = "new");
+    has_one(0, WEIR_FINDING_GATE_INSIDE, 3); /* once, though two are outside it */
+    CHECK(strstr(last_text, "breaker \"b\"") != NULL);
+}

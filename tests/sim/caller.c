@@ -273,6 +273,7 @@ void caller_begin(struct caller *caller)
     caller->begun = true;
     caller->weight = sim->calm || chance(80) ? 1 : (uint32_t)draw_between(2, 5);
     caller->idempotent = chance(70);
+    caller->key = chance(20) ? 0 : draw_between(1, CALLER_KEYS);
     uint64_t now_ns = take_thread(caller);
     draw_context(caller, now_ns);
     bool armed = chance(70);
@@ -281,6 +282,7 @@ void caller_begin(struct caller *caller)
         .weight = caller->weight,
         .context = caller->given,
         .value = &caller->value,
+        .key = caller->key,
         .seed = draw() | 1 };
     if (armed) options.waker = (struct weir_waker) { post_granted, caller };
     caller->lane->begun++;

@@ -31,6 +31,10 @@
     X(LIMIT_BELOW_USE, "bulkhead: limit lowered below what is in use")            \
     X(RATE_TURN, "rate: waited for its turn")                                     \
     X(RATE_BACK, "rate: given back")                                              \
+    X(GATE_DRAWN_IN, "gate: drawn, let in")                                       \
+    X(GATE_DRAWN_OUT, "gate: drawn, refused")                                     \
+    X(GATE_KEYLESS, "gate: by key, refused a call without")                       \
+    X(GATE_KEY_ADDED, "gate: let in a key that a smaller share refused")          \
     X(RETRY_AGAIN, "retry: tried again")                                          \
     X(RETRY_AWAITED, "retry: awaited an abandoned attempt")                       \
     X(RETRY_NO_BUDGET, "retry: no budget")                                        \

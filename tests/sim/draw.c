@@ -191,14 +191,29 @@ static void draw_gate(struct watch *watch)
     watch_policy(watch, policy, GATE);
 }
 
+static void draw_share(struct watch *watch)
+{
+    struct weir_policy *policy = NULL;
+    struct share_watch *own = &watch->share;
+    own->by_key = chance(60);
+    own->share = chance(20) ? 100 * WEIR_PERCENT : (uint32_t)draw_between(1, 100) * WEIR_PERCENT;
+    for (uint32_t i = 0; i <= CALLER_KEYS; i++) own->passed[i] = UINT32_MAX;
+    struct weir_gate_config config = { .size = sizeof config,
+        .share = own->share,
+        .by = own->by_key ? WEIR_GATE_BY_KEY : WEIR_GATE_BY_CALL,
+        .salt = draw() };
+    enum weir_error error = weir_gate_create(&config, &policy);
+    watch_policy(watch, made(error, policy), SHARE);
+}
+
 /* ---- lanes ---- */
 
 static void draw_policy(struct watch *watch)
 {
     static void (*const how[KINDS])(struct watch *) = { draw_timeout, draw_retry, draw_breaker, draw_bulkhead,
-        draw_rate, draw_fallback, draw_gate };
+        draw_rate, draw_fallback, draw_gate, draw_share };
     static const enum kind often[] = { TIMEOUT, TIMEOUT, TIMEOUT, RETRY, RETRY, BREAKER, BREAKER, BREAKER,
-        BULKHEAD, BULKHEAD, BULKHEAD, RATE, RATE, FALLBACK, GATE };
+        BULKHEAD, BULKHEAD, BULKHEAD, RATE, RATE, FALLBACK, GATE, SHARE };
     how[often[draw_below(sizeof often / sizeof *often)]](watch);
 }
 

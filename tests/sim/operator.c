@@ -10,9 +10,17 @@ static void change_mode(void)
     hash_in(mode);
 }
 
+static void set_share(struct watch *watch, uint32_t share)
+{
+    watch->share.share = share;
+    MUST(weir_gate_set_share(watch->policy, share) == WEIR_E_NONE, "share %u was refused", share);
+    hash_in(share);
+}
+
 static void change_limit(void)
 {
     struct watch *watch = &sim->watch[draw_below(sim->watches)];
+    if (watch->kind == SHARE) set_share(watch, (uint32_t)draw_between(0, 20) * 5 * WEIR_PERCENT);
     if (watch->kind != BULKHEAD) return;
     uint32_t limit = (uint32_t)draw_between(1, 12);
     if (limit < watch->bulkhead.in_use) cover(COVER_LIMIT_BELOW_USE);
@@ -80,6 +88,7 @@ void calm_down(void)
         struct watch *watch = &sim->watch[i];
         weir_policy_set_mode(watch->policy, WEIR_MODE_ON);
         if (watch->kind == GATE) ((struct gate_state *)weir_policy_state(watch->policy))->calm = 1;
+        if (watch->kind == SHARE) set_share(watch, 100 * WEIR_PERCENT);
         if (watch->kind != BULKHEAD) continue;
         watch->bulkhead.limit = 12;
         enum weir_error error = weir_bulkhead_set_limit(watch->policy, 12);

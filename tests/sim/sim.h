@@ -30,7 +30,7 @@
 #define VALUE_OF_FALLBACK UINT64_C(0xfa11bac)
 #define FROM_FUNCTION (UINT64_C(1) << 63)
 
-enum kind { TIMEOUT, RETRY, BREAKER, BULKHEAD, RATE, FALLBACK, GATE, KINDS };
+enum kind { TIMEOUT, RETRY, BREAKER, BULKHEAD, RATE, FALLBACK, GATE, SHARE, KINDS };
 
 /* ---- what is known of one policy ---- */
 
@@ -73,6 +73,13 @@ struct budget_watch {
     uint64_t last_ns, charged, refunded;
 };
 
+/* What its gate has shown: a key stands above every share that refused it and below every share that let it in. */
+#define CALLER_KEYS 24
+struct share_watch {
+    bool by_key;
+    uint32_t share, refused[CALLER_KEYS + 1], passed[CALLER_KEYS + 1];
+};
+
 /* A custom policy that does what its world tells it to, drawn at each question. */
 struct gate_config {
     uint32_t hold_percent, refuse_percent, stale_percent, answer_percent;
@@ -95,6 +102,7 @@ struct watch {
     struct bulkhead_watch bulkhead;
     struct rate_watch rate;
     struct retry_watch retry;
+    struct share_watch share;
 };
 
 /* ---- pipelines and callers ---- */
@@ -138,6 +146,7 @@ struct caller {
     uint64_t waits_until_ns;
     bool granted, dismissed; /* dismissed: refused in the queue, the limit was lowered */
     uint32_t weight;
+    uint64_t key;         /* 0: none */
     struct caller *outer; /* a call of the same thread that this one is nested in */
 };
 
@@ -231,6 +240,7 @@ void rate_admitted(struct visit *visit, struct weir_verdict verdict);
 void rate_settled(struct visit *visit, struct weir_verdict verdict);
 void rate_check(struct watch *watch);
 void retry_settled(struct visit *visit, struct weir_verdict verdict);
+void share_admitted(struct visit *visit, struct weir_verdict verdict);
 void budget_saw_end(struct lane *lane, uint64_t now_ns);
 
 #endif

@@ -180,6 +180,7 @@ static void before_hook(struct visit *visit)
     case RETRY:
     case BULKHEAD:
     case GATE:
+    case SHARE:
     case KINDS: break;
     }
 }
@@ -197,6 +198,7 @@ static struct weir_verdict watch_admit(
     case RATE: rate_admitted(&visit, verdict); break;
     case TIMEOUT:
     case FALLBACK: deadline_admitted(&visit, verdict); break;
+    case SHARE: share_admitted(&visit, verdict); break;
     case RETRY:
     case GATE:
     case KINDS: break;
@@ -226,8 +228,11 @@ static struct weir_verdict watch_settle(struct visit visit, settle_hook *settle,
     visit.outcome = &came;
     before_settle(&visit);
     before_hook(&visit);
-    struct weir_verdict verdict =
-        settle(config, visit.watch->policy->state, slot, &visit.caller->call, outcome, visit.now_ns);
+    struct weir_verdict verdict = { .kind = WEIR_PASS }; /* what it means to leave the hook out */
+    if (settle != NULL) {
+        verdict =
+            settle(config, visit.watch->policy->state, slot, &visit.caller->call, outcome, visit.now_ns);
+    }
     switch (visit.watch->kind) {
     case BREAKER: breaker_settled(&visit, verdict); break;
     case BULKHEAD: bulkhead_settled(&visit, verdict); break;
@@ -236,6 +241,7 @@ static struct weir_verdict watch_settle(struct visit visit, settle_hook *settle,
     case TIMEOUT:
     case FALLBACK: deadline_settled(&visit); break;
     case GATE:
+    case SHARE:
     case KINDS: break;
     }
     after_settle(&visit, verdict);

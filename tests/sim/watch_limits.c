@@ -1,4 +1,4 @@
-/* What limits may do: bulkhead, rate, retry and its budget. */
+/* What limits may do: bulkhead, rate, gate, retry and its budget. */
 #include "sim/sim.h"
 
 #include <inttypes.h>
@@ -241,6 +241,32 @@ void rate_check(struct watch *watch)
         MUST(level <= own->span + own->slack, "rate: a window held %" PRIu64 " units more than its %" PRIu64,
             level - own->span, own->span);
     }
+}
+
+/* ---- gate ---- */
+
+void share_admitted(struct visit *visit, struct weir_verdict verdict)
+{
+    struct share_watch *own = &visit->watch->share;
+    uint64_t key = visit->caller->key;
+    bool passed = verdict.kind == WEIR_PASS;
+    if (!passed) {
+        MUST(verdict.reason == WEIR_REASON_GATE, "gate: refused for %u", verdict.reason);
+        MUST(own->share < 100 * WEIR_PERCENT, "gate: refused a call though all may pass");
+    } else {
+        MUST(own->share != 0, "gate: let a call in though none may pass");
+    }
+    if (!own->by_key) {
+        cover(passed ? COVER_GATE_DRAWN_IN : COVER_GATE_DRAWN_OUT);
+        return;
+    }
+    if (key == 0 && !passed) cover(COVER_GATE_KEYLESS);
+    if (key == 0) MUST(passed == (own->share == 100 * WEIR_PERCENT), "gate: nobody's call passed");
+    if (passed && own->share < own->passed[key]) own->passed[key] = own->share;
+    if (!passed && own->share > own->refused[key]) own->refused[key] = own->share;
+    MUST(own->refused[key] < own->passed[key], "gate: key %" PRIu64 " was let in at %u, but refused at %u",
+        key, own->passed[key], own->refused[key]);
+    if (passed && own->refused[key] != 0) cover(COVER_GATE_KEY_ADDED);
 }
 
 /* ---- retry ---- */
