@@ -7,6 +7,7 @@
 #include <weir/controller.h>
 #include <weir/fallback.h>
 #include <weir/gate.h>
+#include <weir/guard.h>
 #include <weir/pipeline.h>
 #include <weir/rate.h>
 #include <weir/retry.h>

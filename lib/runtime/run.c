@@ -8,12 +8,9 @@
 
 #include "os/os.h"
 #include "pipeline/machine_hot.h"
+#include "runtime/driver.h"
 
 #include <string.h>
-
-struct parker {
-    uint32_t word; /* 1: posted */
-};
 
 static void post(void *argument)
 {
@@ -70,6 +67,11 @@ static ALWAYS_INLINE uint64_t clock_out(const struct weir_call *call, bool *time
     }
 }
 
+uint64_t driver_clock_out(const struct weir_call *call, bool *timed)
+{
+    return clock_out(call, timed);
+}
+
 /* Where a call waits it has time for a precise look. */
 static uint64_t clock_waiting(const struct weir_pipeline *pipeline)
 {
@@ -99,14 +101,6 @@ long weir_attempt_left_ms(const struct weir_attempt *attempt)
 }
 
 /* ---- the slow path ---- */
-
-struct driver {
-    struct weir_call *call;
-    weir_operation *operation;
-    void *argument;
-    uint64_t given_ns; /* WEIR_NEVER: read the clock */
-    struct parker parker;
-};
 
 static uint64_t driver_now(const struct driver *driver)
 {
@@ -147,23 +141,25 @@ static struct weir_step wait_for(struct driver *driver, struct weir_step step)
     return weir_call_wake(driver->call, driver_now(driver));
 }
 
-static struct weir_step run_step(struct driver *driver, struct weir_step step)
+COLD struct weir_step driver_drive(struct driver *driver, struct weir_step step)
 {
     struct weir_call *call = driver->call;
-    struct weir_outcome outcome;
-    if (step.what == WEIR_FALLBACK) outcome = weir_call_fallback(call, driver->argument);
-    else outcome = weir_call_classify(call, driver->operation(driver->argument, &call->attempt));
-    return weir_call_settle(call, step.attempt, outcome, driver_now(driver));
-}
-
-static COLD struct weir_outcome drive(struct driver *driver, struct weir_step step)
-{
-    struct weir_call *call = driver->call;
+    call->flags &=
+        (uint8_t)~CALL_ARMED; /* the options' waker is for other drivers: this one sleeps on its own */
     while (step.action != WEIR_DONE) {
-        step = step.action == WEIR_RUN ? run_step(driver, step) : wait_for(driver, step);
+        struct weir_outcome outcome;
+        if (step.action == WEIR_WAIT) {
+            step = wait_for(driver, step);
+            continue;
+        }
+        if (step.what == WEIR_FALLBACK) outcome = weir_call_fallback(call, driver->argument);
+        else if (driver->operation != NULL)
+            outcome = weir_call_classify(call, driver->operation(driver->argument, &call->attempt));
+        else return step;
+        step = weir_call_settle(call, step.attempt, outcome, driver_now(driver));
     }
     WEIR_ASSERT(step.pending == 0); /* every attempt ran on this thread and has returned */
-    return call->outcome;
+    return step;
 }
 
 /* ---- run ---- */
@@ -174,9 +170,8 @@ static COLD struct weir_outcome drive_from(struct weir_call *call, struct weir_s
     struct driver driver = { call, operation, argument, given_ns, { 0 } };
     bool untimed = given_ns != WEIR_NEVER || call->pipeline->timing == WEIR_TIMING_COARSE;
     if (untimed) call->flags |= CALL_UNTIMED;
-    call->flags &=
-        (uint8_t)~CALL_ARMED; /* the options' waker is for other drivers: this one sleeps on its own */
-    return drive(&driver, step);
+    (void)driver_drive(&driver, step);
+    return call->outcome;
 }
 
 static ALWAYS_INLINE struct weir_outcome run_call(struct weir_call *call,
@@ -204,21 +199,10 @@ static struct weir_outcome run_nested(struct weir_call *call, const struct weir_
     const struct weir_call_options *options, weir_operation *operation, void *argument, uint64_t now_ns,
     bool given)
 {
-    call->pipeline = pipeline;
-    call->phase = PHASE_NONE;
-    call->admitted = 0;
-    call->outer = weir_thread.call;
-    weir_thread.call = call;
-    bool told = pipeline->events != NULL;
     uint32_t mine = process_generation();
-    if (told) pipeline_count_last(pipeline, thread_shard(), PIPELINE_TELLING);
+    bool told = driver_link(call, pipeline);
     struct weir_outcome outcome = run_call(call, pipeline, options, operation, argument, now_ns, given);
-    weir_thread.call = call->outer;
-    if (told) {
-        weir_pipeline_deliver(pipeline);
-        /* A child that was forked meanwhile has levelled both. */
-        if (process_is(mine)) pipeline_count_last(pipeline, thread_shard(), PIPELINE_TOLD);
-    }
+    driver_unlink(call, pipeline, told, mine);
     return outcome;
 }
 

@@ -208,6 +208,7 @@ POLICY_OF(rate)
 POLICY_OF(timeout)
 POLICY_OF(retry)
 POLICY_OF(fallback)
+POLICY_OF(gate)
 
 static inline struct weir_outcome outcome_of(enum weir_status status)
 {
