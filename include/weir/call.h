@@ -81,7 +81,8 @@ struct weir_call {
     uint8_t phase, flags, deadline_by;
     uint8_t cursor; /* position of the policy that is being asked */
     uint8_t held;   /* position + 1 of the policy that holds it */
-    uint8_t keyed;  /* its key is written */
+    bool keyed : 1;  /* its key is written */
+    bool ending : 1; /* no settle follows the one that is being asked: it holds nothing back */
     uint64_t began_ns;
     /* What follows is written when it is first needed. */
     uint64_t attempt_ns; /* when the latest attempt began */

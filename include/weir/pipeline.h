@@ -110,7 +110,7 @@ struct weir_pipeline_stats {
     uint64_t refused[WEIR_REASONS];         /* REJECTED, by reason */
     uint64_t refused_by[WEIR_POLICIES_MAX]; /* REJECTED, by position */
     uint64_t degraded, late, shadowed;      /* calls with that flag */
-    uint64_t attempts;                      /* operations run, fallbacks not counted */
+    uint64_t attempts;                      /* operations run or skipped, fallbacks not counted */
     uint64_t abandoned;                     /* attempts given up while they ran */
     uint64_t zombies;                       /* of these, still running */
     uint64_t foreign;                       /* settles ignored: begun in another process */

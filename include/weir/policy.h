@@ -42,11 +42,13 @@ WEIR_API enum weir_mode weir_policy_mode(const struct weir_policy *policy);
 
 enum weir_verdict_kind {
     WEIR_PASS = 0,  /* admit: go on inwards; settle: hand the outcome outwards */
-    WEIR_HOLD,      /* admit: ask again with the same slot at .at_ns, or when its waiter is woken */
+    WEIR_HOLD,      /* admit: ask again with the same slot at .at_ns, or when its waiter is woken;
+                       settle: keep what it came with, and ask settle again so at .at_ns */
     WEIR_REFUSE,    /* admit: do not run; nothing is owed. .at_ns: when it may be worth asking, or 0 */
     WEIR_AGAIN,     /* settle: run what is inside once more, at .at_ns */
     WEIR_ANSWER,    /* settle: *outcome was changed to what outer policies are to see */
     WEIR_FALL_BACK, /* settle: run the fallback function instead */
+    WEIR_SKIP,      /* admit: do not run what is inside; settle follows at once and makes the outcome */
 };
 enum weir_verdict_flag {
     WEIR_VERDICT_WAKE = 1,  /* permits were handed over: ask next_woken */
@@ -65,9 +67,13 @@ enum weir_policy_flag {
     WEIR_POLICY_LASTING = 4,      /* keeps its slot until abandoned work has really ended */
 };
 
-/* What a policy is. Every admit that answers PASS or HOLD is owed exactly one settle with the same slot;
- * a held policy is asked again with the same slot (call->held is then its position + 1): PASS and HOLD
- * keep the debt, REFUSE pays it itself. Hooks run on any thread, must not block, allocate, read a clock
+/* What a policy is. Every admit that answers PASS, HOLD or SKIP is owed exactly one settle with the same slot;
+ * a held policy is asked again with the same slot (call->held is then its position + 1): PASS, HOLD and SKIP
+ * keep the debt, REFUSE pays it itself. After SKIP, settle is given IGNORED by this policy (or how the call
+ * ended instead) and answers by ANSWER; the skipped attempt counts as one.
+ * A settle that answers HOLD has not paid: the call WAITs, and settle is asked again with the same slot
+ * and outcome, or with how the call ended meanwhile. It may be asked early. Once weir_call_is_ending() says so,
+ * HOLD counts as PASS. Hooks run on any thread, must not block, allocate, read a clock
  * or keep pointers. config and state are the policy's own words. A hook left NULL counts as PASS. */
 struct weir_policy_ops {
     uint32_t size;    /* sizeof(struct weir_policy_ops) */
@@ -112,6 +118,10 @@ WEIR_API void *weir_policy_state(struct weir_policy *policy);
 WEIR_API uint32_t weir_call_weight(const struct weir_call *call);
 /* Whose it is: its options' key; 0: it bears none. For hooks. */
 WEIR_API uint64_t weir_call_key(const struct weir_call *call);
+
+/* For settle hooks: no further settle follows this one, so HOLD counts as PASS. The call was canceled, its time
+ * is over where this policy stands, a policy further out has refused it, or this policy's mode is not ON. */
+WEIR_API bool weir_call_is_ending(const struct weir_call *call);
 
 /* ---- acquire and release of one policy alone ---- */
 

@@ -1,4 +1,4 @@
-/* Inwards: every policy is asked, outermost first, until one refuses or holds; then the attempt starts.
+/* Inwards: every policy is asked, outermost first, until one refuses, holds or skips; then the attempt starts.
  *
  * The walk may be repeated at any time: who has let the call in is not asked again, unless the call waited and
  * that policy's generation has passed meanwhile (a breaker that opened): then it is settled IGNORED and asked
@@ -36,7 +36,7 @@ static struct weir_verdict admit_shadowed(
 {
     struct weir_verdict answer = admit_one(call, position, now_ns);
     if (answer.kind == WEIR_PASS) return answer;
-    if (answer.kind == WEIR_HOLD) pay_hold(call, position, now_ns);
+    if (answer.kind != WEIR_REFUSE) pay_hold(call, position, now_ns);
     if (mode == WEIR_MODE_SHADOW) {
         policy_count(call->pipeline->policy[position]->state, call, POLICY_WOULD_REFUSE);
         call->shadowed = 1;
@@ -102,21 +102,38 @@ static bool is_stale(const struct weir_call *call, uint32_t position)
 }
 
 /* Nothing starts at or after its deadline, even if that came while it was being admitted. */
-static struct weir_step start(struct weir_call *call, uint64_t now_ns)
+static bool may_start(struct weir_call *call, uint64_t now_ns)
 {
     call->ran_ns = 0;
     if (now_ns >= call->attempt.deadline_ns) {
         machine_set_ended(call, WEIR_EXPIRED);
-        return machine_unwind(call, now_ns);
+        return false;
     }
     call->attempt_ns = now_ns;
-    call->phase = PHASE_RUNNING;
     call_use_row(call, ROW_OPERATION);
     if (++call->attempt.number == 1 && call->attempt.deadline_ns == WEIR_NEVER) {
         context_count(CONTEXT_WITHOUT_DEADLINE);
     }
     pipeline_count(call->pipeline, call, PIPELINE_ATTEMPTS);
+    return true;
+}
+
+static struct weir_step start(struct weir_call *call, uint64_t now_ns)
+{
+    if (!may_start(call, now_ns)) return machine_unwind(call, now_ns);
+    call->phase = PHASE_RUNNING;
     return machine_step(call, WEIR_RUN, call->attempt.deadline_ns);
+}
+
+struct weir_step machine_skip(struct weir_call *call, uint32_t position, uint64_t now_ns)
+{
+    call->admitted |= bit(position);
+    if (may_start(call, now_ns)) {
+        call->outcome = (struct weir_outcome) {
+            .status = WEIR_IGNORED, .by = (uint8_t)(position + 1), .code = call->outcome.code
+        };
+    }
+    return machine_unwind(call, now_ns);
 }
 
 struct weir_step machine_refused(
@@ -159,6 +176,7 @@ struct weir_step machine_admit(struct weir_call *call, uint64_t now_ns)
         machine_let_go(call);
         if (call->held == i + 1) call->held = 0;
         if (answer.kind == WEIR_REFUSE) return machine_refused(call, i, answer, now_ns);
+        if (answer.kind == WEIR_SKIP) return machine_skip(call, i, now_ns);
         if ((call->skipped & bit(i)) == 0) call->admitted |= bit(i);
     }
     return start(call, now_ns);

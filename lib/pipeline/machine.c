@@ -4,20 +4,24 @@
  *     begin -------+                    | anything unusual     | OK, in time
  *                  |                    v                      v
  *                  '--> admit ----> RUNNING --settle--> unwind --> OVER
- *                        |  ^          |                 | | |
- *                        v  | wake     | wake: time      | | '--> FALLING --settle--> unwind
- *                      HOLDING         | over, canceled  | '----> BACKING_OFF --wake--> admit
- *                                      '----> unwind     '------> AWAITING --settle--> BACKING_OFF
+ *                      |  |  ^         |               | | | |
+ *                 skip |  v  | wake    | wake: time    | | | '--> FALLING --settle--> unwind
+ *                      | HOLDING       | over, canceled| | '----> BACKING_OFF --wake--> admit
+ *                      '-> unwind      '----> unwind   | '------> AWAITING --settle--> BACKING_OFF
+ *                                                  keep'--------> KEEPING --wake--> unwind
  *
  *     begin    weir_call_begin     FAST, or machine_begin_slow()       admit   machine_admit()  admission.c
  *     settle   weir_call_settle    FAST, or machine_settle_slow()      unwind  machine_unwind() unwind.c
- *     wake     weir_call_wake      wake(), abandon(), cut_short()      cancel  weir_call_cancel()
+ *     wake     weir_call_wake      abandon(), cut_short(), or on       cancel  weir_call_cancel()
+ *     keep     turns()             unwind.c, on by ask_keeper()        skip    machine_skip()   admission.c
  *
  * Invariants:
  *   1. a bit in admitted or lasting, or held: that policy is owed exactly one settle, and none else is;
  *   2. OVER with nothing pending: no bit is left;
  *   3. an attempt runs in FAST, RUNNING and FALLING, and where pending says so; never two operations;
- *   4. the outcome of the context's end cannot be undone: CALL_ENDING stops retries and fallbacks. */
+ *   4. KEEPING: the policy that keeps the outcome is the innermost that is owed a settle, so that unwinding goes
+ *      on where it stopped;
+ *   5. the outcome of the context's end cannot be undone: CALL_ENDING stops retries and fallbacks. */
 #include "pipeline/machine_hot.h"
 
 #include "base/counters.h"
@@ -135,6 +139,7 @@ COLD struct weir_step machine_stopped(
     materialize(call, position);
     machine_note(call, position, answer, now_ns);
     if (answer.kind == WEIR_REFUSE) return machine_refused(call, position, answer, now_ns);
+    if (answer.kind == WEIR_SKIP) return machine_skip(call, position, now_ns);
     if (answer.kind == WEIR_PASS) call->admitted |= (uint16_t)(1u << position);
     return machine_admit(call, now_ns);
 }
@@ -184,6 +189,13 @@ static void take_outcome(struct weir_call *call, struct weir_outcome outcome, ui
     }
 }
 
+/* Until when a call waits that what was abandoned does not hold up. */
+static uint64_t waits_until(const struct weir_call *call)
+{
+    if (call->phase != PHASE_KEEPING) return call->attempt.deadline_ns;
+    return time_min(call->wake_ns, call->attempt.deadline_ns);
+}
+
 /* Abandoned work ended at last: what lasted for it is given back. */
 static struct weir_step settle_abandoned(
     struct weir_call *call, uint8_t what, struct weir_outcome outcome, uint64_t now_ns)
@@ -200,7 +212,7 @@ static struct weir_step settle_abandoned(
         call->phase = PHASE_BACKING_OFF;
         return weir_call_wake(call, now_ns);
     }
-    if (call->phase != PHASE_OVER) return machine_step(call, WEIR_WAIT, call->attempt.deadline_ns);
+    if (call->phase != PHASE_OVER) return machine_step(call, WEIR_WAIT, waits_until(call));
     struct weir_step step = machine_step(call, WEIR_DONE, WEIR_NEVER);
     if (call->pending == 0) pipeline_count_last(call->pipeline, call->shard, PIPELINE_EMPTIED);
     return step;
@@ -303,10 +315,27 @@ static struct weir_step abandon(struct weir_call *call, enum weir_status status,
     return machine_unwind(call, now_ns);
 }
 
-/* Nothing runs; it waits no longer. */
+/* What a policy keeps has not yet come out: from outside, the attempt still runs. */
+static void count_kept(struct weir_call *call, uint64_t now_ns)
+{
+    if (call->ran_ns != 0) call->ran_ns = time_max(time_since(now_ns, call->attempt_ns), call->ran_ns);
+}
+
+static struct weir_step ask_keeper(struct weir_call *call, uint64_t now_ns)
+{
+    count_kept(call, now_ns);
+    return machine_unwind(call, now_ns);
+}
+
+/* Nothing runs; it waits no longer. What was kept back until then never came out, its code included. */
 static struct weir_step cut_short(struct weir_call *call, enum weir_status status, uint64_t now_ns)
 {
-    call->ran_ns = 0;
+    if (call->phase == PHASE_KEEPING) {
+        count_kept(call, now_ns);
+        call->outcome.code = 0;
+    } else {
+        call->ran_ns = 0;
+    }
     machine_set_ended(call, status);
     return machine_unwind(call, now_ns);
 }
@@ -338,6 +367,9 @@ struct weir_step weir_call_wake(struct weir_call *call, uint64_t now_ns)
     case PHASE_HOLDING:
         if (status != WEIR_OK) return cut_short(call, status, now_ns);
         return machine_admit(call, now_ns);
+    case PHASE_KEEPING:
+        if (status != WEIR_OK) return cut_short(call, status, now_ns);
+        return ask_keeper(call, now_ns);
     case PHASE_NONE:
     case PHASE_OVER: break;
     }

@@ -13,6 +13,7 @@ enum call_phase {
     PHASE_BACKING_OFF, /* waits for wake_ns to try again */
     PHASE_AWAITING,    /* would try again, but abandoned work still runs */
     PHASE_FALLING,     /* a fallback function runs, for call->falling - 1 */
+    PHASE_KEEPING,     /* nothing runs: the innermost policy that is owed a settle keeps what it came with */
     PHASE_OVER,
 };
 
@@ -40,6 +41,8 @@ struct weir_step machine_unwind_from(
 struct weir_step machine_admit(struct weir_call *call, uint64_t now_ns);
 struct weir_step machine_refused(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
+/* The policy at that position, which is owed its settle, makes the outcome of an attempt that nobody runs. */
+struct weir_step machine_skip(struct weir_call *call, uint32_t position, uint64_t now_ns);
 
 /* What both directions share. */
 struct weir_verdict machine_settle_one(

@@ -5,12 +5,12 @@
 
 #include "pipeline/machine.h"
 
-/* The bytes from call->shard to call->keyed, by one store of a word that was made in a register: later loads of
+/* The bytes from call->shard to call->ending, by one store of a word that was made in a register: later loads of
  * any of them are forwarded from it, and making it forwards from nothing smaller. */
 static ALWAYS_INLINE void machine_set_bits(struct weir_call *call, uint32_t shard)
 {
     const size_t first = offsetof(struct weir_call, shard), phase = offsetof(struct weir_call, phase) - first;
-    _Static_assert(offsetof(struct weir_call, keyed) - offsetof(struct weir_call, shard) == 7, "one word");
+    _Static_assert(offsetof(struct weir_call, began_ns) - offsetof(struct weir_call, shard) == 8, "one word");
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     uint64_t bits = shard | (uint64_t)PHASE_FAST << 8 * phase;
 #else

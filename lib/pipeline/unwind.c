@@ -1,5 +1,5 @@
 /* Outwards: the outcome goes from the innermost policy that is owed a settle to the outermost; each may change
- * it, ask for another attempt, or for a fallback function. At the end the call is over. */
+ * it, keep it for a while, ask for another attempt, or for a fallback function. At the end the call is over. */
 #include "pipeline/machine.h"
 
 #include "policy/budget.h"
@@ -67,6 +67,16 @@ static uint64_t typical(struct weir_pipeline *pipeline, uint64_t now_ns)
     return atomic_load_relaxed(&pipeline->typical_ns);
 }
 
+/* What a call came with can be kept back as long as the call has time, by a policy that is on. Not what was decided
+ * further out (a refusal after a wait), nor what is said to one policy alone (a hold that ends, abandoned work). */
+static bool may_keep(
+    const struct weir_call *call, uint32_t position, const struct weir_outcome *outcome, uint64_t now_ns)
+{
+    if ((call->flags & CALL_ENDING) != 0 || now_ns >= call->attempt.deadline_ns) return false;
+    if (outcome != &call->outcome || (outcome->by != 0 && outcome->by <= position)) return false;
+    return atomic_load_relaxed(&call->pipeline->policy[position]->head->mode) == WEIR_MODE_ON;
+}
+
 struct weir_verdict machine_settle_one(
     struct weir_call *call, uint32_t position, struct weir_outcome *outcome, uint64_t now_ns)
 {
@@ -75,6 +85,7 @@ struct weir_verdict machine_settle_one(
     struct weir_verdict answer = verdict(WEIR_PASS);
     if (policy->ops->settle != NULL) {
         call->cursor = (uint8_t)position;
+        call->ending = !may_keep(call, position, outcome, now_ns);
         if (policy->head->kind == POLICY_RETRY) {
             call->budget = policy->auxiliary;
             call->typical_ns = typical((struct weir_pipeline *)call->pipeline, now_ns);
@@ -121,6 +132,15 @@ static struct weir_step again(
         return machine_step(call, WEIR_WAIT, call->attempt.deadline_ns);
     }
     if (now_ns >= answer.at_ns) return machine_admit(call, now_ns);
+    return machine_step(call, WEIR_WAIT, time_min(answer.at_ns, call->attempt.deadline_ns));
+}
+
+/* The policy that keeps the outcome is still owed a settle; it is asked when the call is woken. */
+static struct weir_step keep(struct weir_call *call, uint32_t position, struct weir_verdict answer)
+{
+    call->admitted |= bit(position); /* also if it has held the call until now */
+    call->phase = PHASE_KEEPING;
+    call->wake_ns = answer.at_ns;
     return machine_step(call, WEIR_WAIT, time_min(answer.at_ns, call->attempt.deadline_ns));
 }
 
@@ -179,13 +199,17 @@ static bool lasts(const struct weir_call *call, uint32_t position)
     return (call->pipeline->policy[position]->flags & WEIR_POLICY_LASTING) != 0;
 }
 
-/* True: the policy's answer to its settle goes on inwards, *step says how. */
+/* True: after the policy's answer to its settle the outcome goes no further outwards, *step says why. */
 static bool turns(struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns,
     struct weir_step *step)
 {
     if ((call->flags & CALL_ENDING) != 0) return false;
     if (answer.kind == WEIR_AGAIN && call->attempt.number < WEIR_ATTEMPTS_MAX) {
         *step = again(call, position, answer, now_ns);
+        return true;
+    }
+    if (answer.kind == WEIR_HOLD && !call->ending) {
+        *step = keep(call, position, answer);
         return true;
     }
     if (answer.kind != WEIR_FALL_BACK) return false;

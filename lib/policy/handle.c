@@ -223,6 +223,12 @@ void policy_post(struct weir_policy *policy)
     }
 }
 
+bool weir_call_is_ending(const struct weir_call *call)
+{
+    WEIR_REQUIRE(call != NULL, "weir_call_is_ending", "call is NULL");
+    return call->ending != 0;
+}
+
 uint32_t weir_call_weight(const struct weir_call *call)
 {
     WEIR_REQUIRE(call != NULL, "weir_call_weight", "call is NULL");

@@ -138,6 +138,7 @@ TEST(null, calls)
     ABORTS_ON_NULL(weir_call_arm, call, ignore_step(weir_call_arm(NULL, no_waker, START)));
     ABORTS_ON_NULL(weir_call_outcome, call, ignore_outcome(weir_call_outcome(NULL)));
     ABORTS_ON_NULL(weir_call_attempt, call, weir_call_attempt(NULL));
+    ABORTS_ON_NULL(weir_call_is_ending, call, weir_call_is_ending(NULL));
     ABORTS_ON_NULL(weir_call_fallback, call, ignore_outcome(weir_call_fallback(NULL, NULL)));
     ABORTS_ON_NULL(weir_call_weight, call, weir_call_weight(NULL));
     ABORTS_ON_NULL(weir_call_key, call, weir_call_key(NULL));

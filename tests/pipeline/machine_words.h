@@ -81,7 +81,7 @@ static inline struct weir_verdict spy_admit(
     if (held && verdict.kind != WEIR_HOLD) config->log->held[config->spy]--;
     if (!held && verdict.kind == WEIR_HOLD) config->log->held[config->spy]++;
     if (verdict.kind == WEIR_HOLD) slot->word[1] = 0;
-    if (verdict.kind == WEIR_PASS) {
+    if (verdict.kind == WEIR_PASS || verdict.kind == WEIR_SKIP) {
         *slot = (struct weir_slot) { { now_ns, 1 } };
         if (config->quiet == 0) { /* a quiet one is asked late, or never */
             slot->word[1] = ++*(uint64_t *)state;
@@ -117,7 +117,8 @@ static inline struct weir_verdict spy_settle(const void *opaque, void *state, st
     if (config->script->settle != NULL && !held) {
         verdict = config->script->settle((uint8_t)config->spy, slot, call, outcome, now_ns);
     }
-    spy_paid(config, slot, verdict.kind == WEIR_AGAIN);
+    bool kept = verdict.kind == WEIR_HOLD && !weir_call_is_ending(call);
+    if (!kept) spy_paid(config, slot, verdict.kind == WEIR_AGAIN);
     return verdict;
 }
 

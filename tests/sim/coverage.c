@@ -7,7 +7,9 @@ struct coverage coverage;
 
 static const char *const events[] = { "begin", "wake", "settle", "cancel", "arm" };
 static const char *const phases[] = { "none", "fast", "running", "holding", "backing off", "awaiting",
-    "falling", "over" };
+    "falling", "keeping", "over" };
+
+#define PHASES (PHASE_OVER + 1)
 
 enum {
     N = 1u << PHASE_NONE,
@@ -17,6 +19,7 @@ enum {
     B = 1u << PHASE_BACKING_OFF,
     A = 1u << PHASE_AWAITING,
     L = 1u << PHASE_FALLING,
+    K = 1u << PHASE_KEEPING,
     O = 1u << PHASE_OVER
 };
 
@@ -25,23 +28,25 @@ enum {
  * its step. */
 static const struct {
     uint32_t may, must;
-} arrows[EVENTS][8] = {
-    [BEGIN][PHASE_NONE] = { F | R | H | B | L | O, F | R | H | B | L | O },
+} arrows[EVENTS][PHASES] = {
+    [BEGIN][PHASE_NONE] = { F | R | H | B | L | K | O, F | R | H | B | L | O },
 
-    [WAKE][PHASE_FAST] = { F | R | H | B | A | L | O, F | A | L | O },
-    [WAKE][PHASE_RUNNING] = { R | H | B | A | L | O, R | A | L | O },
-    [WAKE][PHASE_HOLDING] = { R | H | B | L | O, R | H | B | L | O },
-    [WAKE][PHASE_BACKING_OFF] = { R | H | B | L | O, R | H | B | L | O },
-    [WAKE][PHASE_AWAITING] = { A | B | L | O, A | O },
-    [WAKE][PHASE_FALLING] = { R | H | B | A | L | O, L | O },
+    [WAKE][PHASE_FAST] = { F | R | H | B | A | L | K | O, F | A | L | O },
+    [WAKE][PHASE_RUNNING] = { R | H | B | A | L | K | O, R | A | L | O },
+    [WAKE][PHASE_HOLDING] = { R | H | B | L | K | O, R | H | B | L | O },
+    [WAKE][PHASE_BACKING_OFF] = { R | H | B | L | K | O, R | H | B | L | O },
+    [WAKE][PHASE_AWAITING] = { A | B | L | K | O, A | O },
+    [WAKE][PHASE_FALLING] = { R | H | B | A | L | K | O, L | O },
+    [WAKE][PHASE_KEEPING] = { R | H | B | A | L | K | O, 0 },
     [WAKE][PHASE_OVER] = { O, O },
 
-    [SETTLE][PHASE_FAST] = { R | H | B | L | O, B | L | O },
-    [SETTLE][PHASE_RUNNING] = { R | H | B | L | O, B | L | O },
+    [SETTLE][PHASE_FAST] = { R | H | B | L | K | O, B | L | O },
+    [SETTLE][PHASE_RUNNING] = { R | H | B | L | K | O, B | L | O },
     [SETTLE][PHASE_HOLDING] = { H, 0 },
     [SETTLE][PHASE_BACKING_OFF] = { B, 0 },
-    [SETTLE][PHASE_AWAITING] = { R | H | B | A | L | O, R | B | O },
-    [SETTLE][PHASE_FALLING] = { R | H | B | A | L | O, B | L | O },
+    [SETTLE][PHASE_AWAITING] = { R | H | B | A | L | K | O, R | B | O },
+    [SETTLE][PHASE_FALLING] = { R | H | B | A | L | K | O, B | L | O },
+    [SETTLE][PHASE_KEEPING] = { K, 0 },
     [SETTLE][PHASE_OVER] = { O, O },
 
     [CANCEL][PHASE_FAST] = { O, O },
@@ -50,16 +55,19 @@ static const struct {
     [CANCEL][PHASE_BACKING_OFF] = { O, O },
     [CANCEL][PHASE_AWAITING] = { O, O },
     [CANCEL][PHASE_FALLING] = { O, O },
+    [CANCEL][PHASE_KEEPING] = { O, 0 },
     [CANCEL][PHASE_OVER] = { O, O },
 
-    [ARM][PHASE_HOLDING] = { R | H | B | L | O, H },
-    [ARM][PHASE_BACKING_OFF] = { B | R | H | L | O, B },
+    [ARM][PHASE_HOLDING] = { R | H | B | L | K | O, H },
+    [ARM][PHASE_BACKING_OFF] = { B | R | H | L | K | O, B },
+    [ARM][PHASE_KEEPING] = { R | H | B | A | L | K | O, 0 },
 };
 
 void cover_arrow(uint32_t event, uint32_t before, uint32_t after)
 {
-    MUST(before < 8 && after < 8 && (arrows[event][before].may >> after & 1) != 0, "%s: %s -> %s is no arrow",
-        events[event], before < 8 ? phases[before] : "?", after < 8 ? phases[after] : "?");
+    MUST(before < PHASES && after < PHASES && (arrows[event][before].may >> after & 1) != 0,
+        "%s: %s -> %s is no arrow", events[event], before < PHASES ? phases[before] : "?",
+        after < PHASES ? phases[after] : "?");
     coverage.arrow[event][before][after]++;
 }
 
@@ -76,8 +84,8 @@ static bool arrows_whole(bool print)
 {
     bool whole = true;
     for (uint32_t event = 0; event < EVENTS; event++) {
-        for (uint32_t i = 0; i < 64; i++) {
-            uint32_t before = i / 8, after = i % 8;
+        for (uint32_t i = 0; i < PHASES * PHASES; i++) {
+            uint32_t before = i / PHASES, after = i % PHASES;
             char text[64];
             snprintf(text, sizeof text, "%s: %s -> %s", events[event], phases[before], phases[after]);
             bool must = (arrows[event][before].must >> after & 1) != 0;

@@ -65,7 +65,7 @@ enum cover {
 struct coverage {
     uint64_t seen[COVERS];
     uint64_t status[WEIR_STATUSES], reason[WEIR_REASONS];
-    uint64_t arrow[5][8][8]; /* event, phase before, phase after */
+    uint64_t arrow[5][9][9]; /* event, phase before, phase after */
 };
 extern struct coverage coverage;
 
