@@ -89,7 +89,7 @@ struct weir_call {
     uint64_t ran_ns;     /* how long it had run when it ended; 0: nothing ran */
     uint64_t wake_ns;    /* when a held or backing-off call goes on */
     uint16_t admitted;   /* a bit for each policy that is owed a settle */
-    uint16_t skipped;    /* and for each that was passed by: disabled, forced or in shadow */
+    uint16_t skipped;    /* and for each that was passed by: disabled, forced, in shadow or switched off */
     uint16_t lasting;    /* those that wait for abandoned work to end */
     uint8_t late_by;     /* what an OK outcome came too late for, as in outcome.by */
     uint8_t pending;     /* bits of what was abandoned and still runs */

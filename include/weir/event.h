@@ -23,6 +23,8 @@ extern "C" {
     X(RETRIED, "call.retried")                    \
     X(FELL_BACK, "call.fell_back")                \
     X(ABANDONED, "attempt.abandoned")             \
+    X(CHAOS_HIT, "chaos.hit")                     \
+    X(CHAOS_ENDED, "chaos.ended")                 \
     X(CUSTOM, "custom")
 
 enum weir_event_kind {

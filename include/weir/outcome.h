@@ -40,6 +40,7 @@ enum weir_status {
     X(CANCELED, "canceled")                                        \
     X(DRAINING, "the pipeline is being drained")                   \
     X(FORKED, "begun in another process")                          \
+    X(CHAOS, "harm done on purpose")                               \
     X(CUSTOM, "a policy of the user's own")
 
 enum weir_reason {

@@ -78,6 +78,7 @@ WEIR_API size_t weir_pipeline_explain(
     X(FALLBACK_INSIDE_BREAKER, "a fallback inside the breaker hides every failure from it")          \
     X(WAIT_ABOVE_DEADLINE, "the wait in the queue is longer than the deadline outside it")           \
     X(GATE_INSIDE, "what is outside the gate is taken by calls that it refuses, too")                \
+    X(CHAOS_NOT_INNERMOST, "what is inside the chaos is not tried")                                  \
     X(INERT_NEVER_PASSED, "no call has passed this policy")                                          \
     X(INERT_NEVER_FAILS, "nothing was ever classified as failure")                                   \
     X(INERT_UNREACHABLE, "the traffic can never reach the threshold")                                \

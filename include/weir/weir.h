@@ -4,6 +4,7 @@
 
 #include <weir/breaker.h>
 #include <weir/bulkhead.h>
+#include <weir/chaos.h>
 #include <weir/controller.h>
 #include <weir/fallback.h>
 #include <weir/gate.h>

@@ -31,6 +31,13 @@ static inline void lock_take(uint32_t *lock)
     }
 }
 
+/* For who can come again: false if somebody holds it. */
+static inline bool lock_try(uint32_t *lock)
+{
+    uint32_t seen = 0;
+    return atomic_cas_acq_rel(lock, &seen, process_generation());
+}
+
 static inline void lock_drop(uint32_t *lock)
 {
     atomic_store_release(lock, 0);

@@ -2,16 +2,26 @@
 
 #include "base/arithmetic.h"
 #include "policy/bulkhead.h"
+#include "policy/chaos.h"
 #include "policy/fallback.h"
 #include "policy/rate.h"
 #include "policy/retry.h"
 #include "policy/timeout.h"
+
+/* A call is hit by one kind of harm at most. */
+static uint64_t chaos_wait(const struct chaos_config *config)
+{
+    uint64_t latency_ns = config->ppm[WEIR_CHAOS_LATENCY] == 0 ? 0 : config->latency_max_ns;
+    uint64_t lost_ns = config->ppm[WEIR_CHAOS_LOST] == 0 ? 0 : config->lost_max_ns;
+    return time_max(latency_ns, lost_ns);
+}
 
 uint64_t bounds_wait(const struct weir_policy *policy)
 {
     if (policy->head->kind == POLICY_RATE) {
         return ((const struct rate_config *)policy->config)->wait / GCRA_UNITS_PER_NS;
     }
+    if (policy->head->kind == POLICY_CHAOS) return chaos_wait(policy->config);
     if (policy->head->kind != POLICY_BULKHEAD) return 0;
     const struct bulkhead_config *config = policy->config;
     return config->queue == 0 ? 0 : config->wait_max_ns;

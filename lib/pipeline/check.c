@@ -106,6 +106,7 @@ static void never_passed(struct check *check)
     }
     for (uint32_t i = 0; i < check->pipeline->count; i++) {
         if (weir_policy_mode(check->pipeline->policy[i]) != WEIR_MODE_DISABLED) continue;
+        if (policy_is(check->pipeline, i, POLICY_CHAOS)) continue; /* it protects nothing */
         findings_add(&check->findings, WEIR_FINDING_INERT_NEVER_PASSED, i,
             "%s is disabled: calls go by without asking it; set its mode to ON", name_at(check, i).text);
     }

@@ -2,6 +2,8 @@
 #include "pipeline/pipeline.h"
 
 #include "base/arithmetic.h"
+#include "base/lock.h"
+#include "policy/chaos.h"
 #include "policy/fallback.h"
 #include "policy/timeout.h"
 
@@ -40,7 +42,7 @@ void pipeline_compile(struct weir_pipeline *pipeline)
 {
     pipeline->folded = may_fold(pipeline);
     pipeline->cap_ns = WEIR_NEVER;
-    struct admit_entry *admit = pipeline->admit;
+    struct admit_entry *admit = pipeline->admit, *switched_on = pipeline->switched_on;
     struct settle_entry *settle = pipeline->settle;
     pipeline->linked = pipeline->result_size != 0 || pipeline->events != NULL;
     if (pipeline->folded) fold(pipeline);
@@ -53,7 +55,9 @@ void pipeline_compile(struct weir_pipeline *pipeline)
         if (policy->head->kind == POLICY_RETRY) pipeline->budgeted = true;
         if (ops->admit == NULL) continue;
         if (pipeline->folded && (policy->flags & WEIR_POLICY_QUIET_ADMIT) != 0) continue;
-        *admit++ = (struct admit_entry) { policy->first, policy->config, policy->state, i };
+        *switched_on++ = (struct admit_entry) { policy->first, policy->config, policy->state, i };
+        if ((policy->flags & POLICY_HAS_SWITCH) == 0) *admit++ = switched_on[-1];
+        else pipeline->switches |= (uint16_t)(1u << i);
     }
     for (uint32_t i = pipeline->count; i-- > 0;) {
         struct weir_policy *policy = pipeline->policy[i];
@@ -61,16 +65,35 @@ void pipeline_compile(struct weir_pipeline *pipeline)
         *settle++ = (struct settle_entry) { policy->well, policy->config, policy->state, i };
     }
     pipeline->admit_end = admit;
+    pipeline->switched_on_end = switched_on;
     pipeline->settle_end = settle;
 }
 
-/* A mode of one of its policies has changed: calls go by the full list while any is not ON. */
+/* What a policy asks of the begins of calls: nothing if it is switched off, unless it is to refuse them. */
+static uint32_t attention_for(const struct weir_policy *policy)
+{
+    enum weir_mode mode = weir_policy_mode(policy);
+    if ((policy->flags & POLICY_HAS_SWITCH) == 0) return mode == WEIR_MODE_ON ? 0 : ATTENTION_MODES;
+    if (mode == WEIR_MODE_FORCED_OPEN) return ATTENTION_MODES;
+    if (mode == WEIR_MODE_DISABLED || !chaos_is_on(policy->state)) return 0;
+    return mode == WEIR_MODE_ON ? ATTENTION_SWITCHED : ATTENTION_MODES;
+}
+
+/* A mode or a switch of one of its policies has changed: calls go by the full list while any is not ON. */
 void pipeline_notice(struct weir_pipeline *pipeline)
 {
-    bool modes = false;
-    for (uint32_t i = 0; i < pipeline->count; i++) {
-        if (weir_policy_mode(pipeline->policy[i]) != WEIR_MODE_ON) modes = true;
-    }
-    if (modes) atomic_or_acq_rel(&pipeline->attention, (uint32_t)ATTENTION_MODES);
-    else atomic_and_release(&pipeline->attention, ~(uint32_t)ATTENTION_MODES);
+    const uint32_t both = ATTENTION_MODES | ATTENTION_SWITCHED;
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; i < pipeline->count; i++) wanted |= attention_for(pipeline->policy[i]);
+    atomic_or_acq_rel(&pipeline->attention, wanted);
+    atomic_and_release(&pipeline->attention, ~(both & ~wanted));
+}
+
+/* A policy has switched itself off. It says so until somebody finds the lock free. */
+void pipeline_switched_off(const struct weir_pipeline *pipeline)
+{
+    if ((atomic_load_relaxed(&pipeline->attention) & ATTENTION_SWITCHED) == 0) return;
+    if (!lock_try(&weir_registry_lock)) return;
+    pipeline_notice((struct weir_pipeline *)pipeline);
+    lock_drop(&weir_registry_lock);
 }

@@ -154,6 +154,14 @@ static void wait_above_deadline(struct lint *lint, uint32_t position)
         duration_text(left_ns).text);
 }
 
+static void chaos_not_innermost(struct lint *lint, uint32_t chaos)
+{
+    if (chaos + 1 == lint->pipeline->count) return;
+    findings_add(&lint->findings, WEIR_FINDING_CHAOS_NOT_INNERMOST, chaos,
+        "%s is outside %s: what is inside it is not tried; put chaos innermost", name_at(lint, chaos).text,
+        name_at(lint, chaos + 1).text);
+}
+
 static void no_timeout(struct lint *lint)
 {
     if (lint->bounds.left_ns[lint->pipeline->count] != WEIR_NEVER) return;
@@ -178,6 +186,7 @@ static void lint_policy(struct lint *lint, uint32_t i)
     case POLICY_RATE: wait_above_deadline(lint, i); break;
     case POLICY_FALLBACK: fallback_inside(lint, i); break;
     case POLICY_GATE: gate_inside(lint, i); break;
+    case POLICY_CHAOS: chaos_not_innermost(lint, i); break;
     case POLICY_CUSTOM: break;
     }
 }

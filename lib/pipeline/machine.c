@@ -10,7 +10,7 @@
  *                      '-> unwind      '----> unwind   | '------> AWAITING --settle--> BACKING_OFF
  *                                                  keep'--------> KEEPING --wake--> unwind
  *
- *     begin    weir_call_begin     FAST, or machine_begin_slow()       admit   machine_admit()  admission.c
+ *     begin    weir_call_begin     FAST, or begin_slow()               admit   machine_admit()  admission.c
  *     settle   weir_call_settle    FAST, or machine_settle_slow()      unwind  machine_unwind() unwind.c
  *     wake     weir_call_wake      abandon(), cut_short(), or on       cancel  weir_call_cancel()
  *     keep     turns()             unwind.c, on by ask_keeper()        skip    machine_skip()   admission.c
@@ -33,8 +33,10 @@ static void materialize(struct weir_call *call, uint32_t count)
     call->flags |= CALL_SLOW;
     call->attempt_ns = call->began_ns;
     call->ran_ns = 0;
-    call->admitted = (uint16_t)((1u << count) - 1);
-    call->skipped = call->lasting = 0;
+    uint32_t asked = (1u << count) - 1;
+    call->admitted = (uint16_t)(asked & ~(uint32_t)pipeline->switches);
+    call->skipped = (uint16_t)(asked & pipeline->switches);
+    call->lasting = 0;
     call->late_by = call->pending = call->shadowed = call->falling = 0;
     call->waiter = 0;
     call->outcome = call->hidden = (struct weir_outcome) { 0 };
@@ -74,7 +76,7 @@ void machine_take_options(struct weir_call *call, const struct weir_call_options
     }
     if (options->key != 0) {
         call->key = options->key;
-        call->keyed = 1;
+        call->keyed = true;
     }
     if (options->waker.post != NULL) {
         call->waker = options->waker;
@@ -114,7 +116,7 @@ static enum weir_status context_status(const struct weir_call *call, uint64_t no
 
 /* ---- begin ---- */
 
-COLD struct weir_step machine_begin_slow(struct weir_call *call, uint64_t now_ns)
+static struct weir_step begin_slow(struct weir_call *call, uint64_t now_ns)
 {
     call->attempt.number = 0;
     call->attempt.deadline_ns = call_base_deadline(call);
@@ -129,6 +131,17 @@ COLD struct weir_step machine_begin_slow(struct weir_call *call, uint64_t now_ns
         return machine_unwind(call, now_ns);
     }
     return machine_admit(call, now_ns);
+}
+
+COLD bool machine_begin_unusual(
+    struct weir_call *call, uint32_t attention, uint64_t now_ns, struct weir_step *step)
+{
+    const struct weir_pipeline *pipeline = call->pipeline;
+    if ((attention & ATTENTION_SLOW) == ATTENTION_SWITCHED && context_status(call, now_ns) == WEIR_OK) {
+        return machine_walk(call, pipeline->switched_on, &pipeline->switched_on_end, now_ns, step);
+    }
+    *step = begin_slow(call, now_ns);
+    return false;
 }
 
 COLD struct weir_step machine_stopped(

@@ -17,8 +17,8 @@ enum call_phase {
     PHASE_OVER,
 };
 
-/* From the hot half: the fast list met a verdict other than PASS; something is unusual at the begin; the
- * attempt did not end OK and in time. */
+/* From the hot half: the fast list met a verdict other than PASS; the attempt did not end OK and in
+ * time. */
 struct weir_step machine_stopped(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
 /* Admitted by every policy, but the last of them left no time. */
@@ -26,7 +26,9 @@ struct weir_step machine_too_late(struct weir_call *call, uint64_t now_ns);
 /* A policy of the fast settle list did not hand the OK outcome on as it was. */
 struct weir_step machine_turned(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns);
-struct weir_step machine_begin_slow(struct weir_call *call, uint64_t now_ns);
+/* What a begin must look at is there. True: a policy is switched on, and none wants anything of the call. */
+bool machine_begin_unusual(
+    struct weir_call *call, uint32_t attention, uint64_t now_ns, struct weir_step *step);
 struct weir_step machine_settle_slow(
     struct weir_call *call, uint32_t attempt, struct weir_outcome outcome, uint64_t now_ns);
 void machine_take_options(struct weir_call *call, const struct weir_call_options *options);

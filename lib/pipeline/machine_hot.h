@@ -47,6 +47,22 @@ static ALWAYS_INLINE struct weir_outcome outcome_ok(struct weir_outcome outcome)
     return (struct weir_outcome) { .code = outcome.code, .retry_after_ns = outcome.retry_after_ns };
 }
 
+/* Asks the policies of a fast admit list. True: all let the call in. False: *step says what to do instead. */
+static ALWAYS_INLINE bool machine_walk(struct weir_call *call, const struct admit_entry *entry,
+    const struct admit_entry *const *end, uint64_t now_ns, struct weir_step *step)
+{
+    for (; entry < *end; entry++) {
+        call->cursor = (uint8_t)entry->position;
+        struct weir_verdict verdict =
+            entry->admit(entry->config, entry->state, &call->slot[entry->position], call, now_ns);
+        if (unlikely(!verdict_is_plain(verdict))) {
+            *step = machine_stopped(call, (uint32_t)entry->position, verdict, now_ns);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* True: run the first attempt. False: *step says what to do instead. */
 static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct weir_pipeline *pipeline,
     const struct weir_call_options *options, uint64_t now_ns, struct weir_step *step)
@@ -76,17 +92,9 @@ static ALWAYS_INLINE bool machine_try_begin(struct weir_call *call, const struct
     bool calm = (attention & ATTENTION_SLOW) == 0 && now_ns < deadline_ns &&
         (context == NULL || context_canceled(context) == 0);
     if (unlikely(!calm)) {
-        *step = machine_begin_slow(call, now_ns);
+        if (!machine_begin_unusual(call, attention, now_ns, step)) return false;
+    } else if (!machine_walk(call, pipeline->admit, &pipeline->admit_end, now_ns, step)) {
         return false;
-    }
-    for (const struct admit_entry *entry = pipeline->admit; entry < pipeline->admit_end; entry++) {
-        call->cursor = (uint8_t)entry->position;
-        struct weir_verdict verdict =
-            entry->admit(entry->config, entry->state, &call->slot[entry->position], call, now_ns);
-        if (unlikely(!verdict_is_plain(verdict))) {
-            *step = machine_stopped(call, (uint32_t)entry->position, verdict, now_ns);
-            return false;
-        }
     }
     deadline_ns = call->attempt.deadline_ns;
     if (unlikely(deadline_ns == WEIR_NEVER)) context_count_at(shard, CONTEXT_WITHOUT_DEADLINE);

@@ -4,7 +4,11 @@
  * OK outcome does nothing (timeout, retry, fallback) is in neither: the deadlines that timeouts and fallbacks
  * set at the begin are folded into cap_ns and reserve_ns. A call that leaves the fast lists, because it is
  * refused, held, fails or is late, first gives the skipped policies their slots (materialize()) and goes on
- * by the full list; both ways leave the same trace. */
+ * by the full list; both ways leave the same trace.
+ *
+ * A policy with a switch (chaos) is on neither list: off, it costs nothing. While one is on, begins walk a second
+ * admit list with it in its place. Whom it wants something of leaves the fast lists there; so whoever stays on
+ * them is passed by, and owes it nothing. */
 #ifndef WEIR_LIB_PIPELINE_H
 #define WEIR_LIB_PIPELINE_H
 
@@ -28,9 +32,17 @@ struct settle_entry {
     uint64_t position;
 };
 
-/* What a begin must look at: the first two keep it off the fast lists. */
-enum { ATTENTION_DRAINING = 1, ATTENTION_MODES = 2, ATTENTION_RESULT = 4, ATTENTION_RESERVE = 8 };
-#define ATTENTION_SLOW (ATTENTION_DRAINING | ATTENTION_MODES)
+/* What a begin must look at: the first two keep it off the fast lists; a policy that is switched on has it take
+ * the other admit list. */
+enum {
+    ATTENTION_DRAINING = 1,
+    ATTENTION_MODES = 2,
+    ATTENTION_RESULT = 4,
+    ATTENTION_RESERVE = 8,
+    ATTENTION_SWITCHED = 16,
+};
+#define ATTENTION_FULL (ATTENTION_DRAINING | ATTENTION_MODES)
+#define ATTENTION_SLOW (ATTENTION_FULL | ATTENTION_SWITCHED)
 
 /* Counted by its own thread: a call that goes well touches the first line only. */
 struct pipeline_line {
@@ -81,7 +93,11 @@ struct weir_pipeline {
     const struct settle_entry *settle_end;
     struct admit_entry admit[WEIR_POLICIES_MAX];
     struct settle_entry settle[WEIR_POLICIES_MAX];
+    /* while a policy that can be switched off is on: as admit, with those */
+    const struct admit_entry *switched_on_end;
+    struct admit_entry switched_on[WEIR_POLICIES_MAX];
     /* slow paths */
+    uint16_t switches; /* a bit for each policy that can be switched off */
     struct weir_policy *policy[WEIR_POLICIES_MAX];
     struct pipeline_cold_line *cold;
     struct event_ring *events;
@@ -97,6 +113,7 @@ struct weir_pipeline {
 /* compile.c */
 void pipeline_compile(struct weir_pipeline *pipeline);
 void pipeline_notice(struct weir_pipeline *pipeline);
+void pipeline_switched_off(const struct weir_pipeline *pipeline);
 
 /* stats.c */
 uint64_t pipeline_in_flight(const struct weir_pipeline *pipeline);

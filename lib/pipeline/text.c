@@ -8,7 +8,8 @@
 static enum weir_status hidden_status(uint8_t reason)
 {
     switch ((enum weir_reason)reason) {
-    case WEIR_REASON_NONE: return WEIR_FAILED;
+    case WEIR_REASON_NONE:
+    case WEIR_REASON_CHAOS: return WEIR_FAILED;
     case WEIR_REASON_TIMEOUT:
     case WEIR_REASON_DEADLINE: return WEIR_EXPIRED;
     case WEIR_REASON_CANCELED: return WEIR_CANCELED;

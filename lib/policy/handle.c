@@ -195,16 +195,22 @@ const char *weir_policy_kind(const struct weir_policy *policy)
     return policy->ops->kind;
 }
 
-void weir_policy_set_mode(struct weir_policy *policy, enum weir_mode mode)
+/* What was stored before is seen by whoever takes the lock last, so the pipelines end up with the latest. */
+void policy_notice(struct weir_policy *policy)
 {
-    WEIR_REQUIRE(policy != NULL, "weir_policy_set_mode", "policy is NULL");
-    WEIR_REQUIRE((unsigned)mode <= WEIR_MODE_FORCED_CLOSED, "weir_policy_set_mode", "no such mode");
     lock_take(&weir_registry_lock);
-    atomic_store_release(&policy->head->mode, (uint32_t)mode);
     for (struct policy_link *link = policy->links; link != NULL; link = link->next) {
         weir_pipeline_notice(link->pipeline);
     }
     lock_drop(&weir_registry_lock);
+}
+
+void weir_policy_set_mode(struct weir_policy *policy, enum weir_mode mode)
+{
+    WEIR_REQUIRE(policy != NULL, "weir_policy_set_mode", "policy is NULL");
+    WEIR_REQUIRE((unsigned)mode <= WEIR_MODE_FORCED_CLOSED, "weir_policy_set_mode", "no such mode");
+    atomic_store_release(&policy->head->mode, (uint32_t)mode);
+    policy_notice(policy);
 }
 
 enum weir_mode weir_policy_mode(const struct weir_policy *policy)

@@ -24,6 +24,7 @@ enum policy_kind {
     POLICY_RETRY,
     POLICY_FALLBACK,
     POLICY_GATE,
+    POLICY_CHAOS,
 };
 
 typedef struct weir_verdict admit_hook(
@@ -67,6 +68,16 @@ struct weir_policy {
 /* Of the config, beyond enum weir_policy_flag: admit looks at the call's deadline. */
 #define POLICY_READS_DEADLINE 0x100u
 
+/* It can be switched off, and the fast lists are then without it: who passes it there owes it nothing, and it must
+ * have whoever it wants more of leave them (by a verdict that is not plain). */
+#define POLICY_HAS_SWITCH 0x200u
+
+/* Of a verdict, beyond enum weir_verdict_flag. */
+enum {
+    VERDICT_LEAVE = 0x40,        /* nothing to tell: the call goes on by the full list */
+    VERDICT_SWITCHED_OFF = 0x80, /* asked for nothing: pipelines need not come here */
+};
+
 struct policy_spec {
     enum policy_kind kind;
     const struct weir_policy_ops *ops;
@@ -89,6 +100,9 @@ static ALWAYS_INLINE void policy_require(
     WEIR_REQUIRE(policy != NULL, function, "policy is NULL");
     WEIR_REQUIRE(policy->head->kind == kind, function, "the policy is of another kind");
 }
+
+/* The mode or the switch of a policy has changed: tells the pipelines that it is in. */
+void policy_notice(struct weir_policy *policy);
 
 /* Posts the wakers of every call that was handed a permit. */
 void policy_post(struct weir_policy *policy);
@@ -136,7 +150,7 @@ static inline struct weir_verdict verdict_refuse(enum weir_reason reason, uint64
 
 /* ---- pipelines a policy is in (lib/pipeline keeps them) ---- */
 extern uint32_t weir_registry_lock;
-/* Called under the lock for each pipeline of a policy whose mode has changed. */
+/* Called under the lock for each pipeline of a policy whose mode or switch has changed. */
 extern void (*weir_pipeline_notice)(struct weir_pipeline *pipeline);
 /* Called in a forked child, once, after the policies. */
 extern void (*weir_pipelines_forked)(void);

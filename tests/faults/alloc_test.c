@@ -142,6 +142,7 @@ MAKER(fallback, struct weir_policy,
                              .last_good = true, .function = light),
         &made))
 MAKER(gate, struct weir_policy, weir_gate_create(NULL, &made))
+MAKER(chaos, struct weir_policy, weir_chaos_create(WEIR_CONFIG(weir_chaos_config, .error_ppm = 1), &made))
 MAKER(own, struct weir_policy,
     weir_policy_create(WEIR_CONFIG(weir_policy_spec, .ops = &ops, .state_size = 100, .waiters = 3), &made))
 MAKER(force, struct weir_policy,
@@ -166,6 +167,7 @@ static const struct maker makers[] = {
     { "timeout", 2, make_timeout, release_policy },
     { "retry with a budget of its own", 3, make_retry, release_policy },
     { "fallback", 2, make_fallback, release_policy },
+    { "chaos", 2, make_chaos, release_policy },
     { "policy of the user's own", 3, make_own, release_policy },
     { "forced outcome", 2, make_force, release_policy },
     { "budget", 1, make_budget, release_budget },

@@ -50,6 +50,8 @@ static void count_end(struct world *world, struct caller *caller)
 static void run_operation(struct world *world, struct caller *caller, struct weir_step step)
 {
     const struct weir_attempt *attempt = weir_call_attempt(caller->call);
+    const struct line *line = &world->line[caller->pipeline];
+    if (line->chaos && step.attempt > caller->attempts) caller->attempts = step.attempt - 1u;
     MUST(step.attempt == caller->attempts + 1 && step.attempt <= WEIR_ATTEMPTS_MAX);
     MUST(caller->operation.running == 0 && caller->operation.pending == 0 && caller->function.running == 0);
     MUST(attempt->number == step.attempt && attempt->deadline_ns == step.at_ns);

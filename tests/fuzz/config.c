@@ -248,6 +248,18 @@ static void try_fallback(struct draft *draft)
     else use_policy(draft, policy, size);
 }
 
+static void try_chaos(struct draft *draft)
+{
+    struct weir_policy *policy = NULL;
+    draft_make(draft, sizeof(struct weir_chaos_config));
+    put_name(draft, AT(weir_chaos_config, name));
+    put_bool(draft, AT(weir_chaos_config, off));
+    put_bool(draft, AT(weir_chaos_config, error_not_sent));
+    enum weir_error error = weir_chaos_create((void *)draft->bytes, &policy);
+    if (error != WEIR_E_NONE) check_refused(policy, error);
+    else use_policy(draft, policy, 0);
+}
+
 static const struct weir_clock clock_of_ours = { read_clock, wait_clock, NULL };
 static const struct weir_clock clock_without_wait = { read_clock, NULL, NULL };
 static const struct weir_sink sink_of_ours = { see, NULL };
@@ -333,7 +345,8 @@ static void try_spec(struct draft *draft)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const try[])(struct draft *) = { try_breaker, try_bulkhead, try_rate, try_timeout,
-        try_retry, try_budget, try_fallback, try_pipeline, try_standard, try_controller, try_spec, try_gate };
+        try_retry, try_budget, try_fallback, try_pipeline, try_standard, try_controller, try_spec,
+        try_gate, try_chaos };
     struct draft draft = { .in = { data, data + size } };
     PICK(&draft.in, try)(&draft);
     free(draft.bytes);

@@ -5,6 +5,7 @@
 
 #include <weir/breaker.h>
 #include <weir/bulkhead.h>
+#include <weir/chaos.h>
 #include <weir/rate.h>
 
 static struct caller *any_caller(struct world *world)
@@ -103,6 +104,7 @@ static void change_limit(struct world *world)
     static const uint32_t limits[] = { 1, 2, 3, 8, 64, 1000 };
     struct subject *subject = &world->subject[pick(&world->in, world->subjects)];
     uint32_t limit = PICK(&world->in, limits);
+    if (subject->kind == POLICY_CHAOS) weir_chaos_set_enabled(subject->policy, limit > 2);
     if (subject->kind != POLICY_BULKHEAD) return;
     TELL(world, "limit %u\n", limit);
     MUST(weir_bulkhead_set_limit(subject->policy, limit) == WEIR_E_NONE);

@@ -58,6 +58,7 @@ struct line {
     uint32_t count;
     bool drained;
     bool function;
+    bool chaos;  /* attempts may be skipped */
     bool custom; /* a policy of the user's own may ask for any number of attempts */
     struct weir_pipeline_stats want;
 };
@@ -93,7 +94,7 @@ struct world {
         if ((world)->trace) fprintf(stderr, __VA_ARGS__); \
     } while (0)
 
-/* world_make.c */
+/* world_make.c; skipped: the attempt of a call that its policy at call->cursor has ended. */
 void world_make(struct world *world);
 void world_unmake(struct world *world);
 

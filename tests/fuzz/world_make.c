@@ -1,8 +1,10 @@
 /* The policies and pipelines of a world, from the input. */
 #include "fuzz/world.h"
+#include "pipeline/machine.h"
 
 #include <weir/breaker.h>
 #include <weir/bulkhead.h>
+#include <weir/chaos.h>
 #include <weir/fallback.h>
 #include <weir/gate.h>
 #include <weir/rate.h>
@@ -162,6 +164,7 @@ static struct weir_verdict custom_admit(
         verdict.kind = WEIR_REFUSE;
         verdict.at_ns = pick(&current->in, 2) * WEIR_S;
         break;
+    case 7: verdict.kind = WEIR_SKIP; break;
     case 3:
         verdict.flags = WEIR_VERDICT_EVENT;
         verdict.event = WEIR_EVENT_CUSTOM;
@@ -174,19 +177,35 @@ static struct weir_verdict custom_admit(
     return verdict;
 }
 
+/* Its admit skipped, and that counts as an attempt. */
+static void count_skipped(const struct weir_call *call)
+{
+    for (struct caller *caller = current->caller; caller < current->caller + CALLERS; caller++) {
+        if (caller->call != call) continue;
+        caller->attempts++;
+        current->line[caller->pipeline].want.attempts++;
+    }
+}
+
 /* AGAIN and FALL_BACK may be followed by another settle, or by none if the call is ending. */
 static struct weir_verdict custom_settle(const void *config, void *state, struct weir_slot *slot,
     struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
 {
     (void)config;
     (void)state;
-    (void)call;
-    bool fell = slot->word[0] == FELL_BACK;
+    bool fell = slot->word[0] == FELL_BACK, ending = weir_call_is_ending(call);
+    bool skipped = outcome->status == WEIR_IGNORED && outcome->by == call->cursor + 1;
+    if (skipped && call->phase != PHASE_KEEPING) count_skipped(call);
     MUST(slot->word[0] == OWED || slot->word[0] == ANSWERED || fell);
+    struct weir_verdict verdict = { .kind = WEIR_PASS };
+    uint32_t choice = pick(&current->in, 8);
+    if (choice == 7) { /* kept, and asked again; or that counts as PASS */
+        verdict = (struct weir_verdict) { .kind = WEIR_HOLD, .at_ns = now_ns + 100 * WEIR_US };
+        if (!ending) return verdict;
+    }
     if (slot->word[0] == OWED) current->debts--;
     slot->word[0] = CLEAR;
-    struct weir_verdict verdict = { .kind = WEIR_PASS };
-    switch (pick(&current->in, 8)) {
+    switch (choice) {
     case 1:
         verdict =
             (struct weir_verdict) { .kind = WEIR_AGAIN, .at_ns = now_ns + pick(&current->in, 250) * WEIR_US };
@@ -214,6 +233,22 @@ static void make_custom(struct world *world, struct subject *subject)
     (void)world;
     subject->function = true;
     MUST(weir_policy_create(WEIR_CONFIG(weir_policy_spec, .ops = &ops), &subject->policy) == WEIR_E_NONE);
+}
+
+static void make_chaos(struct world *world, struct subject *subject)
+{
+    uint32_t choice = take(&world->in);
+    struct weir_chaos_config c = weir_chaos_config_init();
+    c.seed = choice;
+    c.latency_ppm = c.error_ppm = c.lost_ppm = 250000;
+    c.result_ppm = (choice & 1) != 0 ? 250000 : 0;
+    c.held_max = (choice & 2) != 0 ? 1 : 0;
+    c.error_not_sent = (choice & 4) != 0;
+    c.lost_max_ns = (choice & 8) != 0 ? WEIR_MS : 0;
+    c.burst_ns = (choice & 16) != 0 ? WEIR_S : 0;
+    c.off = (choice & 32) != 0;
+    c.duration_ns = (choice & 64) != 0 ? WEIR_S : 0;
+    MUST(weir_chaos_create(&c, &subject->policy) == WEIR_E_NONE);
 }
 
 /* ---- the whole ---- */
@@ -250,6 +285,7 @@ static void make_line(struct world *world, struct line *line)
         taken |= 1u << which;
         line->order[line->count] = &world->subject[which];
         if (world->subject[which].kind == POLICY_CUSTOM) line->custom = true;
+        if (world->subject[which].kind == POLICY_CHAOS) line->chaos = true;
         order[line->count++] = world->subject[which].policy;
     }
     struct weir_pipeline_config c = weir_pipeline_config_init();
@@ -266,7 +302,7 @@ static void make_line(struct world *world, struct line *line)
 void world_make(struct world *world)
 {
     static void (*const make[])(struct world *, struct subject *) = { NULL, make_breaker, make_bulkhead,
-        make_rate, make_timeout, make_retry, make_fallback, make_custom, make_gate };
+        make_rate, make_timeout, make_retry, make_fallback, make_custom, make_gate, make_chaos };
     current = world;
     world->clock_ns = world->now_ns = world->most_ns = WORLD_BEGIN;
     world->result_size = pick(&world->in, 2) * (uint32_t)sizeof(uint64_t);
@@ -275,7 +311,7 @@ void world_make(struct world *world)
              &world->budget) == WEIR_E_NONE);
     world->subjects = 1 + pick(&world->in, POLICIES);
     for (uint32_t i = 0; i < world->subjects; i++) {
-        uint32_t kind = 1 + pick(&world->in, 8);
+        uint32_t choice = take(&world->in), kind = choice >= 238 ? 9 : 1 + choice % 8;
         make[kind](world, &world->subject[i]);
         world->subject[i].kind = world->subject[i].policy->head->kind;
     }

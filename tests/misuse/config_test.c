@@ -26,6 +26,7 @@ TRY_POLICY(timeout)
 TRY_POLICY(retry)
 TRY_POLICY(fallback)
 TRY_POLICY(gate)
+TRY_POLICY(chaos)
 
 static enum weir_error try_budget(const void *config)
 {
@@ -176,6 +177,17 @@ static const struct entry bad[] = {
     BAD(gate, share, WEIR_OFF32 - 1, "1..1000000"),
     BAD(gate, by, 2, "weir_gate_by"),
     BAD(gate, by, UINT32_MAX, "weir_gate_by"),
+    CLASH(chaos, duration_ns, WEIR_MS - 1, "1000000..2592000000000000", error_ppm, 1),
+    CLASH(chaos, duration_ns, WEIR_OFF, "1000000..2592000000000000", error_ppm, 1),
+    CLASH(chaos, latency_min_ns, 999, "1000..3600000000000", error_ppm, 1),
+    CLASH(chaos, latency_min_ns, HOUR + 1, "1000..3600000000000", error_ppm, 1),
+    CLASH(chaos, latency_max_ns, HOUR + 1, "10000000..3600000000000", error_ppm, 1),
+    CLASH(chaos, lost_max_ns, WEIR_MS - 1, "1000000..86400000000000", error_ppm, 1),
+    CLASH(chaos, lost_max_ns, DAY + 1, "1000000..86400000000000", error_ppm, 1),
+    CLASH(chaos, result_retry_after_ns, DAY + 1, "1..86400000000000", error_ppm, 1),
+    CLASH(chaos, held_max, 1000001, "1..1000000", error_ppm, 1),
+    CLASH(chaos, result_status, WEIR_CANCELED, "WEIR_FAILED", error_ppm, 1),
+    CLASH(chaos, burst_ns, WEIR_MS - 1, "1000000..86400000000000", error_ppm, 1),
     BAD(pipeline, timing, 5, "weir_timing"),
     BAD(pipeline, result_size, WEIR_RESULT_MAX + 1, "0..4096"),
     BAD(standard, deadline_ns, 999, "1000..86400000000000"),
@@ -278,6 +290,49 @@ TEST(config, a_fallback_value_without_a_size_is_refused)
     CHECK(strstr(weir_error_text(), "weir_fallback_config.value_size is 0") != NULL);
     CHECK_EQ(try_controller(WEIR_CONFIG(weir_controller_config, .value = "x")), WEIR_E_INVALID);
     CHECK(strstr(weir_error_text(), "weir_controller_config.result_size is 0") != NULL);
+}
+
+#define TRY_CHAOS(...) try_chaos(WEIR_CONFIG(weir_chaos_config, __VA_ARGS__))
+
+TEST(config, the_rates_of_a_chaos_are_checked_together)
+{
+    CHECK_EQ(TRY_CHAOS(.seed = 1), WEIR_E_INVALID);
+    CHECK_STR(weir_error_text(),
+        "weir_chaos_config: every rate is 0 (latency_ppm, error_ppm, result_ppm, lost_ppm), expected at "
+        "least "
+        "one");
+    CHECK_EQ(TRY_CHAOS(.latency_ppm = 1000000, .lost_ppm = 1), WEIR_E_INVALID);
+    CHECK_STR(weir_error_text(),
+        "weir_chaos_config.latency_ppm, error_ppm, result_ppm and lost_ppm are 1000001 together (1000000, 0, "
+        "0, "
+        "1), expected 1..1000000");
+    CHECK_EQ(TRY_CHAOS(.latency_ppm = UINT32_MAX, .error_ppm = 2), WEIR_E_INVALID); /* nothing wraps */
+    CHECK_EQ(TRY_CHAOS(.latency_ppm = 999999, .lost_ppm = 1), WEIR_E_NONE);
+    CHECK_EQ(try_chaos(NULL), WEIR_E_INVALID);
+    struct weir_chaos_config config = { .size = 3, .error_ppm = 1 };
+    CHECK_EQ(try_chaos(&config), WEIR_E_SIZE);
+}
+
+TEST(config, the_latencies_of_a_chaos_follow_one_another)
+{
+    CHECK_EQ(TRY_CHAOS(.latency_ppm = 1, .latency_max_ns = WEIR_MS), WEIR_E_NONE); /* the least is lowered */
+    CHECK_EQ(TRY_CHAOS(.latency_ppm = 1, .latency_min_ns = WEIR_S), WEIR_E_NONE);
+    CHECK_EQ(
+        TRY_CHAOS(.latency_ppm = 1, .latency_min_ns = WEIR_S, .latency_max_ns = WEIR_MS), WEIR_E_INVALID);
+    CHECK(strstr(weir_error_text(), "latency_max_ns is 1000000, expected 1000000000..") != NULL);
+}
+
+TEST(config, the_bursts_of_a_chaos)
+{
+    CHECK_EQ(TRY_CHAOS(.error_ppm = 1, .burst_ns = DAY, .burst_factor = 2), WEIR_E_NONE);
+    CHECK_EQ(TRY_CHAOS(.error_ppm = 1, .burst_ns = S, .burst_every_ns = S - 1), WEIR_E_INVALID);
+    CHECK(strstr(weir_error_text(), "burst_every_ns is 999999999, expected 1000000000..") != NULL);
+    CHECK_EQ(TRY_CHAOS(.error_ppm = 1, .burst_ns = S, .burst_factor = 1), WEIR_E_INVALID);
+    CHECK(strstr(weir_error_text(), "burst_factor is 1, expected 2..1000000") != NULL);
+    CHECK_EQ(TRY_CHAOS(.error_ppm = 1, .burst_factor = 2), WEIR_E_INVALID);
+    CHECK(strstr(weir_error_text(), "burst_ns is 0") != NULL);
+    CHECK_EQ(TRY_CHAOS(.error_ppm = 1, .burst_every_ns = S), WEIR_E_INVALID);
+    CHECK(strstr(weir_error_text(), "burst_ns is 0") != NULL);
 }
 
 /* ---- sizes and names: of every kind ---- */

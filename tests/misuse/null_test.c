@@ -51,6 +51,8 @@ TEST(null, policies)
     ABORTS_ON_NULL(weir_retry_create, retry, ignore_error(weir_retry_create(NULL, NULL)));
     ABORTS_ON_NULL(weir_fallback_create, fallback, ignore_error(weir_fallback_create(NULL, NULL)));
     ABORTS_ON_NULL(weir_gate_create, gate, ignore_error(weir_gate_create(NULL, NULL)));
+    ABORTS_ON_NULL(weir_chaos_create, chaos, ignore_error(weir_chaos_create(NULL, NULL)));
+    ABORTS_ON_NULL(weir_chaos_set_enabled, policy, weir_chaos_set_enabled(NULL, true));
     ABORTS_ON_NULL(weir_budget_create, budget, ignore_error(weir_budget_create(NULL, NULL)));
     weir_policy_release(NULL);
     weir_budget_release(NULL);
@@ -66,6 +68,7 @@ TEST(null, statistics)
     ABORTS_ON_NULL(weir_fallback_stats, policy, weir_fallback_stats(NULL));
     ABORTS_ON_NULL(weir_gate_stats, policy, weir_gate_stats(NULL));
     ABORTS_ON_NULL(weir_gate_set_share, policy, ignore_error(weir_gate_set_share(NULL, 1)));
+    ABORTS_ON_NULL(weir_chaos_stats, policy, weir_chaos_stats(NULL));
     ABORTS_ON_NULL(weir_budget_stats, budget, weir_budget_stats(NULL, START));
     ABORTS_ON_NULL(weir_pipeline_stats, pipeline, weir_pipeline_stats(NULL));
     ABORTS_ON_NULL(weir_pipeline_latency, pipeline, weir_pipeline_latency(NULL));

@@ -397,6 +397,7 @@ TEST(rules, statistics_are_of_their_own_kind)
         if (i != 4) OF_ANOTHER_KIND(weir_retry_stats, of[i]);
         if (i != 5) OF_ANOTHER_KIND(weir_fallback_stats, of[i]);
         OF_ANOTHER_KIND(weir_gate_stats, of[i]);
+        OF_ANOTHER_KIND(weir_chaos_stats, of[i]);
         weir_policy_release(of[i]);
     }
 }
@@ -409,6 +410,7 @@ TEST(rules, what_acts_on_a_policy_acts_on_its_own_kind)
     OF_ANOTHER_KIND(weir_breaker_acquire, timeout, &permit);
     OF_ANOTHER_KIND(weir_breaker_acquire_at, timeout, &permit, START);
     GIVING_TO_ANOTHER_KIND(weir_breaker_release, timeout, &permit, outcome_of(WEIR_OK));
+    GIVING_TO_ANOTHER_KIND(weir_chaos_set_enabled, timeout, true);
     GIVING_TO_ANOTHER_KIND(weir_breaker_release_at, timeout, &permit, outcome_of(WEIR_OK), START);
     OF_ANOTHER_KIND(weir_bulkhead_acquire, timeout, 1, &permit);
     GIVING_TO_ANOTHER_KIND(weir_bulkhead_release, timeout, &permit);

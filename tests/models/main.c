@@ -19,7 +19,7 @@ static const struct {
     model_run *run;
     uint32_t share; /* percent of the programs */
 } models[] = {
-    { "breaker", breaker_model, 33 },
+    { "breaker", breaker_model, 28 },
     { "wilson", wilson_model, 5 },
     { "bulkhead", bulkhead_model, 20 },
     { "rate", rate_model, 15 },
@@ -28,6 +28,7 @@ static const struct {
     { "timeout", timeout_model, 2 },
     { "fallback", fallback_model, 5 },
     { "gate", gate_model, 2 },
+    { "chaos", chaos_model, 5 },
     { "window", window_model, 6 },
     { "histogram", histogram_model, 2 },
 };

@@ -24,8 +24,7 @@ struct program {
 
 typedef void model_run(const struct program *program);
 model_run breaker_model, wilson_model, bulkhead_model, rate_model, budget_model, retry_model, timeout_model,
-    fallback_model, window_model, histogram_model;
-model_run gate_model;
+    fallback_model, gate_model, chaos_model, window_model, histogram_model;
 void breaker_model_end(void); /* what only many programs together can show */
 
 /* From the program's own sequence, for its config: the same whatever operations are dropped. */

@@ -124,6 +124,27 @@ TEST(check, disabled)
     weir_pipeline_destroy(pipeline);
 }
 
+/* A chaos protects nothing: off it may be. */
+TEST(check, a_disabled_chaos_is_no_finding)
+{
+    ORDER_ADD(chaos, .error_ppm = 1);
+    weir_policy_set_mode(order_parts[0], WEIR_MODE_DISABLED);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+/* What it skips counts as an attempt: nobody says that no call has passed. */
+TEST(check, a_chaos_that_hits_every_call_is_no_wall)
+{
+    ORDER_ADD(chaos, .error_ppm = 1000000);
+    struct weir_pipeline *pipeline = order_made();
+    scripted_calls(pipeline, 20, WEIR_OK, 0);
+    CHECK_EQ(checked(pipeline), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
 TEST(check, never_fails_behind_a_fallback_that_hides)
 {
     ORDER_ADD(breaker, .name = "b");

@@ -156,6 +156,19 @@ TEST(explain, forms_and_bounds)
     CHECK(strstr(text, "rate \"one\": 1000 per 1 s, burst 1000, exact\n") != NULL);
 }
 
+TEST(explain, a_chaos_and_how_long_it_holds_a_call)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(chaos, .name = "c", .latency_ppm = 10000, .latency_max_ns = 70 * WEIR_MS);
+    says(0, "   1  chaos \"c\": on, ends in 600 s, latency 1 %\n");
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(chaos, .name = "c", .latency_ppm = 10000, .latency_max_ns = 70 * WEIR_MS);
+    says(0, "; chaos \"c\" holds for up to 70 ms\n");
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(chaos, .name = "c", .lost_ppm = 1, .lost_max_ns = 2 * WEIR_S);
+    says(0, "; chaos \"c\" holds for up to 2 s\n");
+}
+
 TEST(explain, modes_and_names)
 {
     static const char *const modes[] = { "\": after", "\" [shadow]: after", "\" [disabled]: after",

@@ -283,6 +283,19 @@ TEST(lint, texts_are_not_cut)
     weir_pipeline_destroy(pipeline);
 }
 
+TEST(lint, chaos_belongs_innermost)
+{
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(chaos, .name = "c", .error_ppm = 1);
+    has_none(0);
+    ORDER_ADD(timeout, .timeout_ns = WEIR_S);
+    ORDER_ADD(chaos, .name = "c", .error_ppm = 1);
+    ORDER_ADD(bulkhead, .name = "slots");
+    has_one(0, WEIR_FINDING_CHAOS_NOT_INNERMOST, 1);
+    CHECK_STR(last_text,
+        "chaos \"c\" is outside bulkhead \"slots\": what is inside it is not tried; put chaos innermost");
+}
+
 TEST(lint, counts_all_and_writes_max)
 {
     ORDER_ADD(bulkhead, .queue = 5, .wait_max_ns = WEIR_S);

@@ -64,6 +64,22 @@ TEST(outcome_text, without_a_pipeline)
     CHECK_STR(said(NULL, outcome), "ignored: begun in another process");
 }
 
+TEST(outcome_text, harm_done_on_purpose)
+{
+    struct weir_policy *chaos = NULL;
+    CHECK_EQ(weir_chaos_create(WEIR_CONFIG(weir_chaos_config, .error_ppm = 200000, .off = true), &chaos),
+        WEIR_E_NONE);
+    struct weir_pipeline *pipeline = pipeline_of(chaos, NULL);
+    struct weir_outcome outcome = { .status = WEIR_FAILED, .reason = WEIR_REASON_CHAOS, .by = 1, .code = 5 };
+    CHECK_STR(
+        said(pipeline, outcome), "failed by chaos \"chaos\": harm done on purpose (off, error 20 %), code 5");
+    outcome =
+        (struct weir_outcome) { .reason = WEIR_REASON_CHAOS, .by = 1, .flags = WEIR_DEGRADED, .code = 5 };
+    CHECK_STR(said(NULL, outcome),
+        "ok, answered by the policy at position 0 instead of: failed: harm done on purpose, code 5");
+    weir_pipeline_destroy(pipeline);
+}
+
 TEST(outcome_text, nonsense_is_said_too)
 {
     struct weir_outcome outcome = { .status = 99, .reason = 250, .by = 200 };

@@ -201,7 +201,7 @@ static void take_step(struct caller *caller, enum event event, uint32_t before, 
         break;
     case WEIR_WAIT:
         MUST(after != PHASE_OVER, "%s: wait, but the call is over", event_names[event]);
-        if (after == PHASE_HOLDING || after == PHASE_BACKING_OFF) {
+        if (after == PHASE_HOLDING || after == PHASE_KEEPING || after == PHASE_BACKING_OFF) {
             MUST(step.at_ns != WEIR_NEVER, "%s: a wait without end", event_names[event]);
         }
         if (after == PHASE_HOLDING) caller->waits_until_ns = caller->call.wake_ns;
@@ -254,7 +254,7 @@ static void draw_context(struct caller *caller, uint64_t now_ns)
 static void forget_last(struct caller *caller)
 {
     caller->over = caller->foreign = caller->granted = caller->dismissed = false;
-    caller->owed = caller->held = caller->ignored = 0;
+    caller->owed = caller->held = caller->ignored = caller->harmed = 0;
     caller->runs = 0;
     caller->answered = caller->value = 0;
     caller->outer = NULL;

@@ -37,7 +37,7 @@ static const struct {
     [WAKE][PHASE_BACKING_OFF] = { R | H | B | L | K | O, R | H | B | L | O },
     [WAKE][PHASE_AWAITING] = { A | B | L | K | O, A | O },
     [WAKE][PHASE_FALLING] = { R | H | B | A | L | K | O, L | O },
-    [WAKE][PHASE_KEEPING] = { R | H | B | A | L | K | O, 0 },
+    [WAKE][PHASE_KEEPING] = { R | H | B | A | L | K | O, B | L | K | O },
     [WAKE][PHASE_OVER] = { O, O },
 
     [SETTLE][PHASE_FAST] = { R | H | B | L | K | O, B | L | O },
@@ -55,12 +55,12 @@ static const struct {
     [CANCEL][PHASE_BACKING_OFF] = { O, O },
     [CANCEL][PHASE_AWAITING] = { O, O },
     [CANCEL][PHASE_FALLING] = { O, O },
-    [CANCEL][PHASE_KEEPING] = { O, 0 },
+    [CANCEL][PHASE_KEEPING] = { O, O },
     [CANCEL][PHASE_OVER] = { O, O },
 
     [ARM][PHASE_HOLDING] = { R | H | B | L | K | O, H },
     [ARM][PHASE_BACKING_OFF] = { B | R | H | L | K | O, B },
-    [ARM][PHASE_KEEPING] = { R | H | B | A | L | K | O, 0 },
+    [ARM][PHASE_KEEPING] = { R | H | B | A | L | K | O, K },
 };
 
 void cover_arrow(uint32_t event, uint32_t before, uint32_t after)

@@ -48,6 +48,18 @@
     X(FELL_LAST_GOOD, "fallback: by the last good answer")                        \
     X(FELL_VALUE, "fallback: by its value")                                       \
     X(FUNCTION_FAILED, "fallback: the function failed")                           \
+    X(SKIPPED, "an attempt that a policy skipped")                                \
+    X(KEPT, "an outcome that a policy kept")                                      \
+    X(CHAOS_LATENCY, "chaos: latency")                                            \
+    X(CHAOS_ERROR, "chaos: an error")                                             \
+    X(CHAOS_RESULT, "chaos: a result replaced")                                   \
+    X(CHAOS_LOST, "chaos: a completion lost")                                     \
+    X(CHAOS_LOST_FREED, "chaos: a lost completion arrived, switched off")         \
+    X(CHAOS_LOST_ENDED, "chaos: a lost completion, ended from outside")           \
+    X(CHAOS_LOST_FAILED, "chaos: a lost completion, given up")                    \
+    X(CHAOS_SPARED, "chaos: spared, too many were held")                          \
+    X(CHAOS_WOULD, "chaos: in shadow")                                            \
+    X(CHAOS_ENDED, "chaos: ended by itself")                                      \
     X(LASTED, "permit kept for abandoned work")                                   \
     X(LATE, "an OK after its timeout")                                            \
     X(SHADOWED, "a refusal in shadow")                                            \

@@ -176,8 +176,10 @@ static void draw_gate(struct watch *watch)
     struct weir_policy *policy = NULL;
     struct gate_config own = { .hold_percent = (uint32_t)draw_below(20),
         .refuse_percent = (uint32_t)draw_below(10),
+        .skip_percent = (uint32_t)draw_below(10),
         .stale_percent = (uint32_t)draw_below(20),
         .answer_percent = (uint32_t)draw_below(10),
+        .keep_percent = (uint32_t)draw_below(20),
         .hold_ns = draw_ms(1, 50) };
     struct weir_policy_spec spec = { .size = sizeof spec,
         .ops = &gate_ops,
@@ -206,14 +208,37 @@ static void draw_share(struct watch *watch)
     watch_policy(watch, made(error, policy), SHARE);
 }
 
+static void draw_chaos(struct watch *watch)
+{
+    struct weir_policy *policy = NULL;
+    struct weir_chaos_config config = { .size = sizeof config,
+        .seed = draw(),
+        .off = chance(20),
+        .latency_ppm = (uint32_t)draw_below(200000),
+        .error_ppm = (uint32_t)draw_below(100000),
+        .result_ppm = (uint32_t)draw_below(100000),
+        .lost_ppm = (uint32_t)draw_between(1, 100000),
+        .duration_ns = draw_ms(10, 5000),
+        .latency_max_ns = draw_ms(1, 300),
+        .error_not_sent = chance(50),
+        .result_status = chance(50) ? WEIR_FAILED : WEIR_OVERLOADED,
+        .result_retry_after_ns = chance(50) ? 0 : draw_ms(1, 100),
+        .lost_max_ns = draw_ms(1, 1000),
+        .held_max = (uint32_t)draw_between(1, chance(50) ? 3 : 100) };
+    if (chance(30)) config.burst_ns = draw_ms(1, 100);
+    watch->chaos.held_max = config.held_max;
+    enum weir_error error = weir_chaos_create(&config, &policy);
+    watch_policy(watch, made(error, policy), CHAOS);
+}
+
 /* ---- lanes ---- */
 
 static void draw_policy(struct watch *watch)
 {
     static void (*const how[KINDS])(struct watch *) = { draw_timeout, draw_retry, draw_breaker, draw_bulkhead,
-        draw_rate, draw_fallback, draw_gate, draw_share };
+        draw_rate, draw_fallback, draw_gate, draw_share, draw_chaos };
     static const enum kind often[] = { TIMEOUT, TIMEOUT, TIMEOUT, RETRY, RETRY, BREAKER, BREAKER, BREAKER,
-        BULKHEAD, BULKHEAD, BULKHEAD, RATE, RATE, FALLBACK, GATE, SHARE };
+        BULKHEAD, BULKHEAD, BULKHEAD, RATE, RATE, FALLBACK, GATE, SHARE, CHAOS };
     how[often[draw_below(sizeof often / sizeof *often)]](watch);
 }
 

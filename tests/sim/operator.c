@@ -45,17 +45,25 @@ static void fork_now(void)
     (void)process_generation();
     for (uint32_t i = 0; i < sim->callers; i++) {
         struct caller *caller = &sim->caller[i];
-        caller->owed = caller->held = 0;
+        caller->owed = caller->held = caller->harmed = 0;
         if (caller->begun) caller->foreign = true;
     }
     for (uint32_t i = 0; i < sim->lanes; i++) sim->lane[i].unfinished = 0;
     for (uint32_t i = 0; i < sim->watches; i++) {
         struct watch *watch = &sim->watch[i];
-        watch->bulkhead.held = watch->bulkhead.waiters = 0;
+        watch->bulkhead.held = watch->bulkhead.waiters = watch->chaos.held = 0;
         if (watch->kind != BREAKER) continue;
         const struct breaker_state *state = watch->policy->state;
         if (word_state(state->word) == HALF_OPEN) watch->breaker.admitted = word_won(state->word);
     }
+}
+
+static void flip_switch(void)
+{
+    struct watch *watch = &sim->watch[draw_below(sim->watches)];
+    bool on = chance(70);
+    if (watch->kind == CHAOS) weir_chaos_set_enabled(watch->policy, on);
+    hash_in(on);
 }
 
 void disturb(void)
@@ -70,6 +78,8 @@ void disturb(void)
         if (sim->cancels) cancel_source();
     } else if (what < 85) {
         if (sim->modes) change_mode();
+    } else if (what < 92) {
+        flip_switch();
     } else if (what < 99) {
         if (sim->limits) change_limit();
     } else if (sim->forks && chance(10)) {
@@ -87,6 +97,7 @@ void calm_down(void)
     for (uint32_t i = 0; i < sim->watches; i++) {
         struct watch *watch = &sim->watch[i];
         weir_policy_set_mode(watch->policy, WEIR_MODE_ON);
+        if (watch->kind == CHAOS) weir_chaos_set_enabled(watch->policy, false);
         if (watch->kind == GATE) ((struct gate_state *)weir_policy_state(watch->policy))->calm = 1;
         if (watch->kind == SHARE) set_share(watch, 100 * WEIR_PERCENT);
         if (watch->kind != BULKHEAD) continue;

@@ -30,7 +30,7 @@
 #define VALUE_OF_FALLBACK UINT64_C(0xfa11bac)
 #define FROM_FUNCTION (UINT64_C(1) << 63)
 
-enum kind { TIMEOUT, RETRY, BREAKER, BULKHEAD, RATE, FALLBACK, GATE, SHARE, KINDS };
+enum kind { TIMEOUT, RETRY, BREAKER, BULKHEAD, RATE, FALLBACK, GATE, SHARE, CHAOS, KINDS };
 
 /* ---- what is known of one policy ---- */
 
@@ -82,13 +82,17 @@ struct share_watch {
 
 /* A custom policy that does what its world tells it to, drawn at each question. */
 struct gate_config {
-    uint32_t hold_percent, refuse_percent, stale_percent, answer_percent;
+    uint32_t hold_percent, refuse_percent, skip_percent, stale_percent, answer_percent, keep_percent;
     uint64_t hold_ns;
 };
 struct gate_state {
     uint64_t random, calm, passed;
 };
 extern const struct weir_policy_ops gate_ops;
+
+struct chaos_watch {
+    uint32_t held, held_max; /* calls */
+};
 
 struct watch {
     enum kind kind;
@@ -103,6 +107,7 @@ struct watch {
     struct rate_watch rate;
     struct retry_watch retry;
     struct share_watch share;
+    struct chaos_watch chaos;
 };
 
 /* ---- pipelines and callers ---- */
@@ -138,6 +143,7 @@ struct caller {
     uint64_t last_at_ns;
     /* what policies owe it, by position */
     uint16_t owed, held, ignored;
+    uint16_t harmed; /* held by a chaos, before or after it ran */
     struct weir_slot kept[WEIR_POLICIES_MAX];
     uint32_t again[WEIR_POLICIES_MAX];
     uint64_t deadline_ns[WEIR_POLICIES_MAX]; /* before a timeout's or fallback's admit */
@@ -223,6 +229,7 @@ struct visit {
     uint32_t at; /* position */
     struct weir_slot *slot;
     const struct weir_outcome *outcome; /* settle: as it came */
+    bool beside;                        /* and whether it is not the call's own */
     uint64_t now_ns;
     uint64_t before[8]; /* what a look has noted */
 };
@@ -241,6 +248,9 @@ void rate_settled(struct visit *visit, struct weir_verdict verdict);
 void rate_check(struct watch *watch);
 void retry_settled(struct visit *visit, struct weir_verdict verdict);
 void share_admitted(struct visit *visit, struct weir_verdict verdict);
+void chaos_admitted(struct visit *visit, struct weir_verdict verdict);
+void chaos_settled(struct visit *visit, struct weir_verdict verdict);
+void chaos_check(const struct watch *watch);
 void budget_saw_end(struct lane *lane, uint64_t now_ns);
 
 #endif

@@ -62,8 +62,8 @@ static void before_admit(const struct visit *visit)
     for (uint32_t i = 0; i < caller->lane->count; i++) {
         const struct watch *other = caller->lane->order[i];
         bool owed = (caller->owed & bit(i)) != 0;
-        bool unseen =
-            other->moded || (is_quiet(other) && fast) || (is_quiet(other) && is_quiet(visit->watch));
+        bool unseen = other->moded || other->kind == CHAOS || (is_quiet(other) && fast) ||
+            (is_quiet(other) && is_quiet(visit->watch));
         if (i < visit->at) MUST(owed || unseen, "policy %" PRIu32 " was asked before %" PRIu32, visit->at, i);
         if (i > visit->at && owed &&
             !is_quiet(visit->watch)) { /* quiet ones are asked when a call leaves the fast lists */
@@ -82,8 +82,12 @@ static void after_admit(struct visit *visit, struct weir_verdict verdict)
     if (verdict.kind != WEIR_HOLD) caller->ignored &= (uint16_t)~mine;
     caller->owed &= (uint16_t)~mine;
     caller->held &= (uint16_t)~mine;
+    /* Whom a chaos lets go on by the fast lists owes it nothing: it has nothing to say to him. */
+    bool spared = visit->watch->kind == CHAOS && (caller->call.flags & CALL_SLOW) == 0;
+    if (spared && verdict.kind == WEIR_PASS && verdict.flags == 0) return;
     switch ((enum weir_verdict_kind)verdict.kind) {
     case WEIR_HOLD: caller->held |= mine; __attribute__((fallthrough));
+    case WEIR_SKIP:
     case WEIR_PASS:
         caller->owed |= mine;
         caller->kept[visit->at] = *visit->slot;
@@ -129,6 +133,21 @@ static void before_settle(const struct visit *visit)
     }
 }
 
+/* What a call came with is kept while it has time, by a policy that is ON. The machine has told the policy so before
+ * it asked. */
+static bool may_keep(const struct visit *visit)
+{
+    const struct weir_call *call = &visit->caller->call;
+    bool fast = (call->flags & CALL_SLOW) == 0, ending = (call->flags & CALL_ENDING) != 0;
+    if (fast) return true;
+    if (weir_policy_mode(visit->watch->policy) != WEIR_MODE_ON) ending = true;
+    if (visit->now_ns >= call->attempt.deadline_ns || visit->beside) ending = true;
+    if (visit->outcome->by != 0 && visit->outcome->by <= visit->at) ending = true; /* refused further out */
+    MUST(weir_call_is_ending(call) == ending, "policy %" PRIu32 " is told that the call is%s ending",
+        visit->at, ending ? " not" : "");
+    return !ending;
+}
+
 static void after_settle(struct visit *visit, struct weir_verdict verdict)
 {
     struct caller *caller = visit->caller;
@@ -136,6 +155,10 @@ static void after_settle(struct visit *visit, struct weir_verdict verdict)
     bool ending = (caller->call.flags & CALL_ENDING) != 0;
     caller->kept[visit->at] = *visit->slot;
     if (more && !ending) return;
+    if (verdict.kind == WEIR_HOLD && may_keep(visit)) {
+        cover(COVER_KEPT);
+        return;
+    }
     caller->owed &= (uint16_t)~bit(visit->at);
     caller->held &= (uint16_t)~bit(visit->at);
     if (visit->outcome->status == WEIR_IGNORED) caller->ignored |= bit(visit->at);
@@ -181,6 +204,7 @@ static void before_hook(struct visit *visit)
     case BULKHEAD:
     case GATE:
     case SHARE:
+    case CHAOS:
     case KINDS: break;
     }
 }
@@ -199,6 +223,7 @@ static struct weir_verdict watch_admit(
     case TIMEOUT:
     case FALLBACK: deadline_admitted(&visit, verdict); break;
     case SHARE: share_admitted(&visit, verdict); break;
+    case CHAOS: chaos_admitted(&visit, verdict); break;
     case RETRY:
     case GATE:
     case KINDS: break;
@@ -226,6 +251,12 @@ static struct weir_verdict watch_settle(struct visit visit, settle_hook *settle,
 {
     struct weir_outcome came = *outcome;
     visit.outcome = &came;
+    visit.beside = outcome != &visit.caller->call.outcome;
+    bool skipped = came.status == WEIR_IGNORED && came.by == visit.at + 1 && !visit.beside;
+    if (skipped && visit.caller->call.phase != PHASE_KEEPING) {
+        visit.caller->runs++; /* it counts as an attempt */
+        cover(COVER_SKIPPED);
+    }
     before_settle(&visit);
     before_hook(&visit);
     struct weir_verdict verdict = { .kind = WEIR_PASS }; /* what it means to leave the hook out */
@@ -240,6 +271,7 @@ static struct weir_verdict watch_settle(struct visit visit, settle_hook *settle,
     case RETRY: retry_settled(&visit, verdict); break;
     case TIMEOUT:
     case FALLBACK: deadline_settled(&visit); break;
+    case CHAOS: chaos_settled(&visit, verdict); break;
     case GATE:
     case SHARE:
     case KINDS: break;
@@ -293,6 +325,10 @@ void watch_event(struct watch *watch, const struct weir_event *event)
     case WEIR_EVENT_BREAKER_RAMP_OVER:
         MUST(watch->kind == BREAKER, "event %u by a policy of another kind", event->kind);
         watch->breaker.told++;
+        break;
+    case WEIR_EVENT_CHAOS_ENDED: cover(COVER_CHAOS_ENDED); __attribute__((fallthrough));
+    case WEIR_EVENT_CHAOS_HIT:
+        MUST(watch->kind == CHAOS, "event %u by a policy of another kind", event->kind);
         break;
     default: break;
     }
@@ -368,6 +404,8 @@ static struct weir_verdict gate_admit(
         verdict.at_ns = now_ns + config->hold_ns;
     } else if (what < config->hold_percent + config->refuse_percent) {
         verdict.kind = WEIR_REFUSE;
+    } else if (gate_draw(state) < config->skip_percent) {
+        verdict.kind = WEIR_SKIP;
     }
     return verdict;
 }
@@ -379,7 +417,9 @@ static struct weir_verdict gate_settle(const void *opaque, void *opaque_state, s
     struct gate_state *state = opaque_state;
     (void)slot;
     (void)call;
-    (void)now_ns;
+    if (!state->calm && gate_draw(state) < config->keep_percent) {
+        return (struct weir_verdict) { .kind = WEIR_HOLD, .at_ns = now_ns + config->hold_ns };
+    }
     if (state->calm || gate_draw(state) >= config->answer_percent)
         return (struct weir_verdict) { .kind = WEIR_PASS };
     if (outcome->status == WEIR_OK) {

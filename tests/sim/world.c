@@ -52,6 +52,7 @@ void world_check(void)
     for (uint32_t i = 0; i < sim->watches; i++) {
         if (sim->watch[i].kind == BREAKER) breaker_check(&sim->watch[i]);
         if (sim->watch[i].kind == BULKHEAD) bulkhead_check(&sim->watch[i]);
+        if (sim->watch[i].kind == CHAOS) chaos_check(&sim->watch[i]);
     }
 }
 
@@ -202,6 +203,13 @@ static void cover_stats(const struct watch *watch)
         coverage.seen[COVER_RETRY_NOT_IDEMPOTENT] += stats.not_idempotent;
         coverage.seen[COVER_RETRY_NOT_REPEATABLE] += stats.not_repeatable;
         coverage.seen[COVER_RETRY_NOT_WANTED] += stats.not_wanted;
+    } else if (watch->kind == CHAOS) {
+        struct weir_chaos_stats stats = weir_chaos_stats(watch->policy);
+        for (uint32_t i = 0; i < WEIR_CHAOS_KINDS; i++) {
+            coverage.seen[COVER_CHAOS_LATENCY + i] += stats.injected[i];
+            coverage.seen[COVER_CHAOS_SPARED] += stats.spared[i];
+            coverage.seen[COVER_CHAOS_WOULD] += stats.would_inject[i];
+        }
     } else if (watch->kind == FALLBACK) {
         struct weir_fallback_stats stats = weir_fallback_stats(watch->policy);
         coverage.seen[COVER_FELL_FUNCTION] += stats.by_function;
