@@ -8,11 +8,12 @@ struct shape {
     enum weir_timing timing;
     enum weir_form form;
     bool without_retry;
+    enum { NO_CHAOS, CHAOS_OFF, CHAOS_ON } chaos; /* on: it hits one call in a million */
 };
 
 static void *make(struct shape shape)
 {
-    struct weir_policy *order[5] = { NULL };
+    struct weir_policy *order[6] = { NULL };
     struct weir_pipeline *pipeline;
     size_t count = 0;
     created(weir_timeout_create(NULL, &order[count++]), "a timeout");
@@ -26,6 +27,12 @@ static void *make(struct shape shape)
         "a rate limit");
     created(weir_bulkhead_create(WEIR_CONFIG(weir_bulkhead_config, .form = shape.form), &order[count++]),
         "a bulkhead");
+    if (shape.chaos != NO_CHAOS) {
+        created(
+            weir_chaos_create(WEIR_CONFIG(weir_chaos_config, .error_ppm = 1, .off = shape.chaos == CHAOS_OFF),
+                &order[count++]),
+            "a chaos");
+    }
     created(weir_pipeline_create(
                 WEIR_CONFIG(weir_pipeline_config, .timing = shape.timing), order, count, &pipeline),
         "a pipeline");
@@ -58,6 +65,16 @@ static void *single_word(void)
 static void *without_retry(void)
 {
     return make((struct shape) { .without_retry = true });
+}
+
+static void *chaos_off(void)
+{
+    return make((struct shape) { .chaos = CHAOS_OFF });
+}
+
+static void *chaos_on(void)
+{
+    return make((struct shape) { .chaos = CHAOS_ON });
 }
 
 static void *empty(void)
@@ -136,6 +153,8 @@ const struct row pipeline_rows[] = {
     ROW("pipeline5/steps/given", 1, steps_given, standard, .reach_unit = 0.75),
     ROW("pipeline5/default", 2, run, standard, .reach_unit = 2.2),
     ROW("pipeline5/single-word", 2, run, single_word, ),
+    ROW("chaos/off", 1, run, chaos_off, ),
+    ROW("chaos/on", 1, run, chaos_on, ),
     ROW("retry/first-ok", 1, run_given, standard, .without = { run_given, without_retry, destroy },
         .reach_unit = 0.05),
     ROW("machine/empty", 1, steps_empty, empty, .reach_unit = 0.28),
