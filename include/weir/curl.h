@@ -1,0 +1,136 @@
+/* HTTP through libcurl: a transfer that keeps its deadline, ends at once when it is canceled, and is retried only
+ * where nothing can go wrong by it. Library weir-curl (weir::curl, weir-curl.pc).
+ *
+ *     CURL *easy = curl_easy_init();
+ *     curl_easy_setopt(easy, CURLOPT_URL, "https://bank.example/balance");
+ *     struct weir_curl_body body = { 0 };
+ *     struct weir_outcome outcome = weir_curl_perform(bank,
+ *         WEIR_CONFIG(weir_curl_options, .call = WEIR_CONFIG(weir_call_options, .idempotent = true), .body = &body), easy);
+ *
+ * The easy handle stays yours: url, method, TLS, proxy, cookies are set as ever. While a call is under way the
+ * adapter owns these of its options, and leaves them changed: NOSIGNAL, QUICK_EXIT, TIMEOUT_MS, CONNECTTIMEOUT_MS;
+ * WRITEFUNCTION and WRITEDATA with .body; HTTPHEADER if .headers, .wire or .idempotency_key is given.
+ *
+ * Outcomes: .code is the HTTP status (100 and more) or, if there is none, the CURLcode (less than 100).
+ *     a status                          as weir_from_http() says, with Retry-After (cut to a day) as retry_after_ns
+ *     the callee or the way to it       FAILED; NOT_SENT if not a byte of the request had left
+ *     your own callbacks or options     IGNORED: a bad URL, out of memory, a write function that said stop
+ *     deadline, cancel                  EXPIRED, CANCELED
+ * A pipeline's classifier may judge otherwise. FAILED and OVERLOADED are NOT_REPEATABLE when the upload cannot be
+ * rewound or a part of the response has been handed to a sink that cannot be reset (see below). */
+#ifndef WEIR_CURL_H
+#define WEIR_CURL_H
+
+#include <weir/run.h>
+
+#include <curl/curl.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A response body in memory: emptied before each attempt, always with a zero byte behind the last. Zero it before its
+ * first use, weir_curl_body_free() after its last. A body beyond limit ends the transfer: IGNORED. */
+struct weir_curl_body {
+    char *data;
+    size_t size;
+    size_t limit; /* 0: 16 MiB */
+};
+WEIR_API void weir_curl_body_free(struct weir_curl_body *body);
+
+/* Every field may be left 0. Borrowed until the call has ended. */
+struct weir_curl_options {
+    uint32_t size;
+    bool
+        repeatable; /* what the handle uploads can be sent again as it is (POSTFIELDS, mime parts of memory or
+                             files); default: a request of which body bytes have left is not repeated, unless .rewind */
+    bool
+        idempotency_key; /* adds "Idempotency-Key: " and 32 hexadecimal digits, the same for every attempt of the call */
+    const struct weir_call_options *call; /* of weir_run(); default: none */
+    struct weir_curl_body *body;          /* where the response body goes; default: what the handle says */
+    /* For sinks and uploads that the handle's own functions serve. Both are called on the thread that drives the call,
+     * between attempts; anything but 0 says that it cannot be done, which ends the call. */
+    int (*reset)(
+        void *argument); /* empties the response sink, before each attempt but the first; default: an attempt
+                                      that has handed on body bytes is not repeated */
+    int (*rewind)(
+        void *argument); /* starts the upload anew, before an attempt after one that has read of it */
+    void *argument;
+    uint64_t connect_ns;        /* a duration: longest for connecting; default: all that the attempt has */
+    struct curl_slist *headers; /* added to the request instead of the handle's HTTPHEADER */
+};
+WEIR_CONFIG_INIT(weir_curl_options)
+
+/* Runs the transfer through the pipeline, on this thread, like weir_run(). options may be NULL. Connections stay open for
+ * the thread's next calls, until the thread ends or weir_curl_thread_cleanup(). Not from within a callback of the same
+ * handle. A handle that is in use elsewhere aborts. In a forked child nothing of the parent's connections is used. */
+WEIR_API struct weir_outcome weir_curl_perform(
+    const struct weir_pipeline *pipeline, const struct weir_curl_options *options, CURL *easy);
+
+/* Closes the connections that this thread keeps. */
+WEIR_API void weir_curl_thread_cleanup(void);
+
+/* What the adapter says of a transfer that has ended with that code: for programs that drive libcurl themselves. */
+WEIR_API struct weir_outcome weir_curl_outcome(CURL *easy, CURLcode code);
+
+/* ---- many transfers on one thread ---- */
+
+/* Guards transfers of a multi handle that you own and drive, by curl_multi_perform() or curl_multi_socket_action(). One
+ * thread at a time. */
+struct weir_curl_multi;
+
+struct weir_curl_multi_config {
+    uint32_t size;
+    void (*message)(
+        void *argument, CURLMsg *message); /* messages of transfers that are not guarded; default: dropped */
+    void *argument;
+};
+WEIR_CONFIG_INIT(weir_curl_multi_config)
+/* multi is borrowed. config may be NULL. SIZE, INVALID, NOMEM, OS. Yours to destroy, when no transfer is left in it. */
+WEIR_API WEIR_MUST_USE enum weir_error weir_curl_multi_create(
+    CURLM *multi, const struct weir_curl_multi_config *config, struct weir_curl_multi **guarded);
+WEIR_API void weir_curl_multi_destroy(struct weir_curl_multi *guarded);
+
+/* Told once for each transfer begun, from within weir_curl_multi_start(), _turn() or _cancel(): the handle is yours again,
+ * and may be used in another start at once. */
+typedef void weir_curl_done(void *argument, CURL *easy, struct weir_outcome outcome);
+
+/* Begins one. options are copied, what they point to is borrowed until done. A refusal is told through done as well. NOMEM:
+ * nothing was begun, and done is not called. */
+WEIR_API WEIR_MUST_USE enum weir_error weir_curl_multi_start(struct weir_curl_multi *guarded,
+    const struct weir_pipeline *pipeline, const struct weir_curl_options *options, CURL *easy,
+    weir_curl_done *done, void *argument);
+
+/* Takes what is due: to be called after each curl_multi_perform() or curl_multi_socket_action(), when
+ * weir_curl_multi_descriptor() is readable, and when the instant it answers has come (WEIR_NEVER: none). Reads the multi
+ * handle's messages. */
+WEIR_API uint64_t weir_curl_multi_turn(struct weir_curl_multi *guarded);
+/* The same instant as milliseconds from now, rounded up, for curl_multi_poll() and the like: -1: none, at most an hour. */
+WEIR_API int weir_curl_multi_timeout_ms(const struct weir_curl_multi *guarded);
+/* Becomes readable when a permit was handed over or a context canceled: for your poll set. curl_multi_poll() is woken too. */
+WEIR_API int weir_curl_multi_descriptor(const struct weir_curl_multi *guarded);
+
+/* Ends the transfer of that handle: CANCELED, told through done before it answers. false: there is none. */
+WEIR_API bool weir_curl_multi_cancel(struct weir_curl_multi *guarded, CURL *easy);
+
+struct weir_curl_multi_stats {
+    uint64_t transfers; /* begun and not ended */
+    uint64_t waiting;   /* of these, in a queue or backing off */
+};
+WEIR_API struct weir_curl_multi_stats weir_curl_multi_stats(const struct weir_curl_multi *guarded);
+
+/* Of the process, since its start. */
+struct weir_curl_stats {
+    uint64_t attempts; /* transfers run */
+    uint64_t
+        resolvers_left; /* given up while their name was still being looked up: a thread of libcurl's, that ends
+                                  by itself */
+    uint64_t not_repeatable;  /* attempts flagged so */
+    uint64_t retry_after_cut; /* Retry-After values beyond a day */
+};
+WEIR_API struct weir_curl_stats weir_curl_stats(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,187 @@
+#include "exchange.h"
+
+#include "body.h"
+#include "misuse.h"
+#include "tally.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+/* What the wire carries of time is milliseconds. */
+static long to_ms(uint64_t duration_ns)
+{
+    uint64_t ms = duration_ns / WEIR_MS + (duration_ns % WEIR_MS != 0);
+    return ms > INT32_MAX ? INT32_MAX : (long)ms;
+}
+
+/* ---- open ---- */
+
+/* A newer caller's options are good as long as what this version does not know is zero. */
+static bool is_known(const struct weir_curl_options *options)
+{
+    if (options->size < sizeof *options || options->size > 4096) return false;
+    for (uint32_t i = sizeof *options; i < options->size; i++) {
+        if (((const unsigned char *)options)[i] != 0) return false;
+    }
+    return true;
+}
+
+void exchange_open(
+    struct exchange *exchange, CURL *easy, const struct weir_curl_options *options, const char *function)
+{
+    CURL_REQUIRE(easy != NULL, function, "easy is NULL");
+    *exchange = (struct exchange) { .easy = easy };
+    if (options != NULL) {
+        CURL_REQUIRE(is_known(options), function,
+            "options.size is unknown (use WEIR_CONFIG or weir_curl_options_init)");
+        exchange->options = *options;
+    }
+}
+
+void exchange_close(struct exchange *exchange)
+{
+    if (exchange->begun == 0) return;
+    if (exchange->options.idempotency_key)
+        curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, exchange->options.headers);
+    if (exchange->options.body != NULL) {
+        curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, NULL);
+        curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, stdout);
+    }
+}
+
+/* ---- prepare ---- */
+
+/* The same for every attempt of the call, and for no other call: not from its seed, which may be given twice. */
+static bool make_key(struct exchange *exchange)
+{
+    unsigned char random[KEY_DIGITS / 2];
+    if (exchange->key[0] != 0) return true;
+    if (getentropy(random, sizeof random) != 0) return false;
+    memcpy(exchange->key, KEY_NAME, sizeof KEY_NAME);
+    for (size_t i = 0; i < sizeof random; i++) {
+        snprintf(exchange->key + sizeof KEY_NAME - 1 + 2 * i, 3, "%02x", random[i]);
+    }
+    return true;
+}
+
+/* Ours come first and lead into the user's list. */
+static CURLcode prepare_headers(struct exchange *exchange)
+{
+    struct curl_slist *headers = exchange->options.headers;
+    if (exchange->options.idempotency_key) {
+        if (!make_key(exchange)) return CURLE_FAILED_INIT;
+        exchange->key_header = (struct curl_slist) { exchange->key, headers };
+        headers = &exchange->key_header;
+    }
+    if (headers == NULL) return CURLE_OK;
+    return curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, headers);
+}
+
+static CURLcode prepare_body(struct exchange *exchange)
+{
+    struct weir_curl_body *body = exchange->options.body;
+    if (body == NULL) return CURLE_OK;
+    if (!body_empty(body)) return CURLE_OUT_OF_MEMORY;
+    curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, body_write);
+    return curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, body);
+}
+
+/* libcurl's own limits are behind the driver's, which ends the transfer at the instant itself: a millisecond later, so
+ * that they never come first. Its 0 would be no limit at all. */
+static CURLcode prepare_limits(struct exchange *exchange, const struct weir_attempt *attempt)
+{
+    CURL *easy = exchange->easy;
+    long left_ms = weir_attempt_left_ms(attempt), connect_ms = to_ms(exchange->options.connect_ns);
+    if (left_ms < INT32_MAX) left_ms++;
+    if (connect_ms == 0 || connect_ms > left_ms) connect_ms = left_ms;
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else ending a name lookup waits for the resolver */
+#endif
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left_ms);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+    return code;
+}
+
+/* Where the last attempt may have left something behind. */
+static CURLcode start_over(const struct weir_curl_options *options)
+{
+    if (options->reset != NULL && options->reset(options->argument) != 0) return CURLE_WRITE_ERROR;
+    if (options->rewind != NULL && options->rewind(options->argument) != 0) return CURLE_SEND_FAIL_REWIND;
+    return CURLE_OK;
+}
+
+CURLcode exchange_prepare(struct exchange *exchange, const struct weir_attempt *attempt)
+{
+    CURLcode code = exchange->begun == 0 ? CURLE_OK : start_over(&exchange->options);
+    if (code == CURLE_OK) code = prepare_body(exchange);
+    exchange->begun++;
+    if (code == CURLE_OK) code = prepare_headers(exchange);
+    if (code == CURLE_OK) code = prepare_limits(exchange, attempt);
+    if (code == CURLE_OK) tally_add(&tally.attempts);
+    return code;
+}
+
+struct weir_outcome exchange_refusal(CURLcode code)
+{
+    return (struct weir_outcome) {
+        .status = WEIR_IGNORED, .flags = WEIR_NOT_SENT | WEIR_NOT_REPEATABLE, .code = (int32_t)code
+    };
+}
+
+/* ---- end ---- */
+
+static curl_off_t bytes_of(CURL *easy, CURLINFO which)
+{
+    curl_off_t bytes = 0;
+    curl_easy_getinfo(easy, which, &bytes);
+    return bytes;
+}
+
+/* Methods without an upload, as a rule; if one of them has one, its bytes are counted. */
+static bool is_plain(const char *method)
+{
+    static const char *const plain[] = { "GET", "HEAD", "DELETE", "OPTIONS", "TRACE" };
+    for (size_t i = 0; method != NULL && i < sizeof plain / sizeof plain[0]; i++) {
+        if (strcmp(method, plain[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* What has been read of an upload need not have left, and what was read and not sent is counted nowhere: of a request
+ * that has begun to leave, the upload counts as used. */
+static bool has_used_upload(CURL *easy, struct weir_outcome outcome)
+{
+    const char *method = NULL;
+    if (bytes_of(easy, CURLINFO_SIZE_UPLOAD_T) > 0) return true;
+    if ((outcome.flags & WEIR_NOT_SENT) != 0) return false;
+    curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_METHOD, &method);
+    return !is_plain(method);
+}
+
+/* Asked of every outcome: a pipeline's classifier may yet turn an OK into a failure. */
+static bool is_repeatable(const struct exchange *exchange, struct weir_outcome outcome)
+{
+    const struct weir_curl_options *options = &exchange->options;
+    bool sink = options->body != NULL || options->reset != NULL;
+    if (!sink && bytes_of(exchange->easy, CURLINFO_SIZE_DOWNLOAD_T) > 0) return false;
+    bool upload = options->repeatable || options->rewind != NULL;
+    return upload || !has_used_upload(exchange->easy, outcome);
+}
+
+/* A name lookup that this transfer has left behind: a thread of libcurl's. */
+static bool has_left_resolver(CURL *easy, CURLcode code)
+{
+    if (code != CURLE_OPERATION_TIMEDOUT && code != CURLE_ABORTED_BY_CALLBACK) return false;
+    return bytes_of(easy, CURLINFO_NAMELOOKUP_TIME_T) == 0;
+}
+
+struct weir_outcome exchange_end(struct exchange *exchange, CURLcode code)
+{
+    struct weir_outcome outcome = weir_curl_outcome(exchange->easy, code);
+    if (has_left_resolver(exchange->easy, code)) tally_add(&tally.resolvers_left);
+    if (is_repeatable(exchange, outcome)) return outcome;
+    outcome.flags |= WEIR_NOT_REPEATABLE;
+    if (outcome.status != WEIR_OK) tally_add(&tally.not_repeatable);
+    return outcome;
+}

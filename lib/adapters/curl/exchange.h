@@ -1,0 +1,38 @@
+/* One call over its attempts, for both drivers: what each attempt's transfer is told, and what it meant.
+ *
+ *     open --> prepare --(the driver runs the transfer)--> end --.--> close
+ *                ^                                               |
+ *                '----------------- another attempt -------------'
+ *
+ * Invariants: between attempts and after close the easy handle points to nothing that belongs to the exchange; the
+ * user's header list is only read. */
+#ifndef WEIR_LIB_CURL_EXCHANGE_H
+#define WEIR_LIB_CURL_EXCHANGE_H
+
+#include <weir/curl.h>
+
+#define KEY_NAME "Idempotency-Key: "
+#define KEY_DIGITS 32
+
+struct exchange {
+    CURL *easy;
+    struct weir_curl_options options;
+    uint32_t begun;               /* attempts whose transfer has run */
+    struct curl_slist key_header; /* before the user's headers */
+    char key[sizeof KEY_NAME + KEY_DIGITS];
+};
+
+/* function: of the public API, for its message about options that are none. */
+void exchange_open(
+    struct exchange *exchange, CURL *easy, const struct weir_curl_options *options, const char *function);
+void exchange_close(struct exchange *exchange);
+
+/* CURLE_OK: the handle is ready for this attempt, and its transfer must be run and ended. Anything else: it cannot be
+ * made, and exchange_refusal() of that code is its outcome. */
+CURLcode exchange_prepare(struct exchange *exchange, const struct weir_attempt *attempt);
+struct weir_outcome exchange_refusal(CURLcode code);
+
+/* The outcome of the transfer that ended so. Before the handle is taken out of its multi handle. */
+struct weir_outcome exchange_end(struct exchange *exchange, CURLcode code);
+
+#endif

@@ -1,0 +1,103 @@
+/* The blocking driver: weir_run() with an operation that drives a multi handle of this thread.
+ *
+ * curl_easy_perform() cannot be woken and looks at its own limits when it likes; a multi handle sleeps no longer than
+ * it is told, and curl_multi_wakeup() ends its sleep from any thread. So an attempt ends at the instant of its deadline or of
+ * its cancel, whatever the peer, the resolver or libcurl is at. */
+#include "exchange.h"
+#include "misuse.h"
+#include "thread.h"
+
+/* A fallback function of the pipeline gets the operation's argument: the easy handle, which is what a user knows. The
+ * exchange is found here: of the performs that nest on this thread, the innermost is the one whose operation runs. */
+struct passage {
+    struct exchange exchange;
+    struct passage *outer;
+};
+static _Thread_local struct passage *innermost;
+
+static void wake(void *multi)
+{
+    curl_multi_wakeup(multi);
+}
+
+/* Why the attempt may not go on; CURLE_OK: it may. */
+static CURLcode over(const struct weir_attempt *attempt)
+{
+    if (weir_context_check(attempt->context, 0) == WEIR_CANCELED) return CURLE_ABORTED_BY_CALLBACK;
+    if (attempt->deadline_ns == WEIR_NEVER) return CURLE_OK;
+    return weir_pipeline_now(attempt->pipeline) < attempt->deadline_ns ? CURLE_OK : CURLE_OPERATION_TIMEDOUT;
+}
+
+/* False: the transfer goes on. A lane has one. */
+static bool has_ended(CURLM *multi, CURLcode *code)
+{
+    int left;
+    CURLMsg *message = curl_multi_info_read(multi, &left);
+    if (message == NULL) return false;
+    *code = message->data.result;
+    return true;
+}
+
+static CURLcode drive(CURLM *multi, const struct weir_attempt *attempt)
+{
+    CURLcode code;
+    while ((code = over(attempt)) == CURLE_OK) {
+        int running;
+        if (curl_multi_perform(multi, &running) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
+        if (has_ended(multi, &code)) return code;
+        CURLMcode polled = curl_multi_poll(multi, NULL, 0, (int)weir_attempt_left_ms(attempt), NULL);
+        if (polled != CURLM_OK) return CURLE_OUT_OF_MEMORY;
+    }
+    return code;
+}
+
+/* The handle is ready and in no multi handle. */
+static struct weir_outcome run(
+    struct exchange *exchange, struct lane *lane, const struct weir_attempt *attempt)
+{
+    struct weir_watch watch;
+    CURLMcode added = curl_multi_add_handle(lane->multi, exchange->easy);
+    CURL_REQUIRE(added != CURLM_ADDED_ALREADY, "weir_curl_perform", "the easy handle is in use elsewhere");
+    CURL_REQUIRE(added != CURLM_BAD_EASY_HANDLE, "weir_curl_perform", "easy is no easy handle");
+    if (added != CURLM_OK) return exchange_refusal(CURLE_OUT_OF_MEMORY);
+    weir_context_watch(&watch, attempt->context, (struct weir_waker) { wake, lane->multi });
+    CURLcode code = drive(lane->multi, attempt);
+    weir_context_unwatch(&watch);
+    struct weir_outcome outcome = exchange_end(exchange, code);
+    curl_multi_remove_handle(lane->multi, exchange->easy);
+    return outcome;
+}
+
+/* A cancel or a deadline is told as a failure: the machine knows whose it was. */
+static struct weir_outcome stopped(CURLcode code)
+{
+    return (struct weir_outcome) { .status = WEIR_FAILED, .flags = WEIR_NOT_SENT, .code = (int32_t)code };
+}
+
+static struct weir_outcome transfer(void *easy, const struct weir_attempt *attempt)
+{
+    (void)easy;
+    struct exchange *exchange = &innermost->exchange;
+    CURLcode code = over(attempt);
+    if (code != CURLE_OK) return stopped(code);
+    struct lane *lane = lane_take();
+    if (lane == NULL) return exchange_refusal(CURLE_OUT_OF_MEMORY);
+    code = exchange_prepare(exchange, attempt);
+    struct weir_outcome outcome = code == CURLE_OK ? run(exchange, lane, attempt) : exchange_refusal(code);
+    lane_give_back(lane);
+    return outcome;
+}
+
+struct weir_outcome weir_curl_perform(
+    const struct weir_pipeline *pipeline, const struct weir_curl_options *options, CURL *easy)
+{
+    struct passage passage;
+    CURL_REQUIRE(pipeline != NULL, "weir_curl_perform", "pipeline is NULL");
+    exchange_open(&passage.exchange, easy, options, "weir_curl_perform");
+    passage.outer = innermost;
+    innermost = &passage;
+    struct weir_outcome outcome = weir_run(pipeline, passage.exchange.options.call, transfer, easy);
+    innermost = passage.outer;
+    exchange_close(&passage.exchange);
+    return outcome;
+}
