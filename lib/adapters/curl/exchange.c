@@ -1,6 +1,7 @@
 #include "exchange.h"
 
 #include "body.h"
+#include "known.h"
 #include "misuse.h"
 #include "tally.h"
 
@@ -16,23 +17,13 @@ static long to_ms(uint64_t duration_ns)
 
 /* ---- open ---- */
 
-/* A newer caller's options are good as long as what this version does not know is zero. */
-static bool is_known(const struct weir_curl_options *options)
-{
-    if (options->size < sizeof *options || options->size > 4096) return false;
-    for (uint32_t i = sizeof *options; i < options->size; i++) {
-        if (((const unsigned char *)options)[i] != 0) return false;
-    }
-    return true;
-}
-
 void exchange_open(
     struct exchange *exchange, CURL *easy, const struct weir_curl_options *options, const char *function)
 {
     CURL_REQUIRE(easy != NULL, function, "easy is NULL");
     *exchange = (struct exchange) { .easy = easy };
     if (options != NULL) {
-        CURL_REQUIRE(is_known(options), function,
+        CURL_REQUIRE(is_known(options, options->size, sizeof *options), function,
             "options.size is unknown (use WEIR_CONFIG or weir_curl_options_init)");
         exchange->options = *options;
     }
@@ -131,11 +122,22 @@ struct weir_outcome exchange_refusal(CURLcode code)
 
 /* ---- end ---- */
 
-static curl_off_t bytes_of(CURL *easy, CURLINFO which)
+CURLcode exchange_over(const struct weir_attempt *attempt, uint64_t now_ns)
 {
-    curl_off_t bytes = 0;
-    curl_easy_getinfo(easy, which, &bytes);
-    return bytes;
+    if (weir_context_check(attempt->context, 0) == WEIR_CANCELED) return CURLE_ABORTED_BY_CALLBACK;
+    return now_ns < attempt->deadline_ns ? CURLE_OK : CURLE_OPERATION_TIMEDOUT;
+}
+
+struct weir_outcome exchange_too_late(CURLcode code)
+{
+    return (struct weir_outcome) { .status = WEIR_FAILED, .flags = WEIR_NOT_SENT, .code = (int32_t)code };
+}
+
+static curl_off_t count_of(CURL *easy, CURLINFO which)
+{
+    curl_off_t count = 0;
+    curl_easy_getinfo(easy, which, &count);
+    return count;
 }
 
 /* Methods without an upload, as a rule; if one of them has one, its bytes are counted. */
@@ -153,7 +155,7 @@ static bool is_plain(const char *method)
 static bool has_used_upload(CURL *easy, struct weir_outcome outcome)
 {
     const char *method = NULL;
-    if (bytes_of(easy, CURLINFO_SIZE_UPLOAD_T) > 0) return true;
+    if (count_of(easy, CURLINFO_SIZE_UPLOAD_T) > 0) return true;
     if ((outcome.flags & WEIR_NOT_SENT) != 0) return false;
     curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_METHOD, &method);
     return !is_plain(method);
@@ -164,24 +166,35 @@ static bool is_repeatable(const struct exchange *exchange, struct weir_outcome o
 {
     const struct weir_curl_options *options = &exchange->options;
     bool sink = options->body != NULL || options->reset != NULL;
-    if (!sink && bytes_of(exchange->easy, CURLINFO_SIZE_DOWNLOAD_T) > 0) return false;
+    if (!sink && count_of(exchange->easy, CURLINFO_SIZE_DOWNLOAD_T) > 0) return false;
     bool upload = options->repeatable || options->rewind != NULL;
     return upload || !has_used_upload(exchange->easy, outcome);
 }
 
-/* A name lookup that this transfer has left behind: a thread of libcurl's. */
-static bool has_left_resolver(CURL *easy, CURLcode code)
+static struct weir_outcome flagged(const struct exchange *exchange, struct weir_outcome outcome)
 {
-    if (code != CURLE_OPERATION_TIMEDOUT && code != CURLE_ABORTED_BY_CALLBACK) return false;
-    return bytes_of(easy, CURLINFO_NAMELOOKUP_TIME_T) == 0;
-}
-
-struct weir_outcome exchange_end(struct exchange *exchange, CURLcode code)
-{
-    struct weir_outcome outcome = weir_curl_outcome(exchange->easy, code);
-    if (has_left_resolver(exchange->easy, code)) tally_add(&tally.resolvers_left);
     if (is_repeatable(exchange, outcome)) return outcome;
     outcome.flags |= WEIR_NOT_REPEATABLE;
     if (outcome.status != WEIR_OK) tally_add(&tally.not_repeatable);
     return outcome;
+}
+
+/* Its name was still being looked up: a thread of libcurl's is left behind. */
+static void note_resolver(const struct exchange *exchange)
+{
+    if (count_of(exchange->easy, CURLINFO_NAMELOOKUP_TIME_T) == 0) tally_add(&tally.resolvers_left);
+}
+
+struct weir_outcome exchange_end(struct exchange *exchange, CURLcode code)
+{
+    if (code == CURLE_OPERATION_TIMEDOUT) note_resolver(exchange);
+    return flagged(exchange, weir_curl_outcome(exchange->easy, code));
+}
+
+struct weir_outcome exchange_stop(struct exchange *exchange, CURLcode code)
+{
+    note_resolver(exchange);
+    struct weir_outcome outcome = weir_curl_outcome(exchange->easy, code);
+    outcome.status = WEIR_FAILED;
+    return flagged(exchange, outcome);
 }

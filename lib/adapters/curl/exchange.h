@@ -27,12 +27,19 @@ void exchange_open(
     struct exchange *exchange, CURL *easy, const struct weir_curl_options *options, const char *function);
 void exchange_close(struct exchange *exchange);
 
+/* Why the attempt may not go on, canceled or out of time; CURLE_OK: it may. */
+CURLcode exchange_over(const struct weir_attempt *attempt, uint64_t now_ns);
+
 /* CURLE_OK: the handle is ready for this attempt, and its transfer must be run and ended. Anything else: it cannot be
  * made, and exchange_refusal() of that code is its outcome. */
 CURLcode exchange_prepare(struct exchange *exchange, const struct weir_attempt *attempt);
 struct weir_outcome exchange_refusal(CURLcode code);
 
-/* The outcome of the transfer that ended so. Before the handle is taken out of its multi handle. */
+/* The outcome of the transfer that libcurl ended so. While the handle is in its multi handle. */
 struct weir_outcome exchange_end(struct exchange *exchange, CURLcode code);
+/* The outcome of one that the driver stops, or does not even begin, for what exchange_over() said: told as a failure, the
+ * machine knows whose cancel or deadline it was. */
+struct weir_outcome exchange_stop(struct exchange *exchange, CURLcode code);
+struct weir_outcome exchange_too_late(CURLcode code);
 
 #endif

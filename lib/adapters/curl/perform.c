@@ -20,12 +20,11 @@ static void wake(void *multi)
     curl_multi_wakeup(multi);
 }
 
-/* Why the attempt may not go on; CURLE_OK: it may. */
+/* By the pipeline's own clock, which is what settles the attempt; without a deadline none is read. */
 static CURLcode over(const struct weir_attempt *attempt)
 {
-    if (weir_context_check(attempt->context, 0) == WEIR_CANCELED) return CURLE_ABORTED_BY_CALLBACK;
-    if (attempt->deadline_ns == WEIR_NEVER) return CURLE_OK;
-    return weir_pipeline_now(attempt->pipeline) < attempt->deadline_ns ? CURLE_OK : CURLE_OPERATION_TIMEDOUT;
+    bool endless = attempt->deadline_ns == WEIR_NEVER;
+    return exchange_over(attempt, endless ? 0 : weir_pipeline_now(attempt->pipeline));
 }
 
 /* False: the transfer goes on. A lane has one. */
@@ -38,17 +37,19 @@ static bool has_ended(CURLM *multi, CURLcode *code)
     return true;
 }
 
-static CURLcode drive(CURLM *multi, const struct weir_attempt *attempt)
+static struct weir_outcome drive(struct exchange *exchange, CURLM *multi, const struct weir_attempt *attempt)
 {
     CURLcode code;
     while ((code = over(attempt)) == CURLE_OK) {
         int running;
-        if (curl_multi_perform(multi, &running) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
-        if (has_ended(multi, &code)) return code;
-        CURLMcode polled = curl_multi_poll(multi, NULL, 0, (int)weir_attempt_left_ms(attempt), NULL);
-        if (polled != CURLM_OK) return CURLE_OUT_OF_MEMORY;
+        if (curl_multi_perform(multi, &running) != CURLM_OK)
+            return exchange_end(exchange, CURLE_OUT_OF_MEMORY);
+        if (has_ended(multi, &code)) return exchange_end(exchange, code);
+        int left_ms = (int)weir_attempt_left_ms(attempt);
+        if (curl_multi_poll(multi, NULL, 0, left_ms, NULL) != CURLM_OK)
+            return exchange_end(exchange, CURLE_OUT_OF_MEMORY);
     }
-    return code;
+    return exchange_stop(exchange, code);
 }
 
 /* The handle is ready and in no multi handle. */
@@ -61,17 +62,10 @@ static struct weir_outcome run(
     CURL_REQUIRE(added != CURLM_BAD_EASY_HANDLE, "weir_curl_perform", "easy is no easy handle");
     if (added != CURLM_OK) return exchange_refusal(CURLE_OUT_OF_MEMORY);
     weir_context_watch(&watch, attempt->context, (struct weir_waker) { wake, lane->multi });
-    CURLcode code = drive(lane->multi, attempt);
+    struct weir_outcome outcome = drive(exchange, lane->multi, attempt);
     weir_context_unwatch(&watch);
-    struct weir_outcome outcome = exchange_end(exchange, code);
     curl_multi_remove_handle(lane->multi, exchange->easy);
     return outcome;
-}
-
-/* A cancel or a deadline is told as a failure: the machine knows whose it was. */
-static struct weir_outcome stopped(CURLcode code)
-{
-    return (struct weir_outcome) { .status = WEIR_FAILED, .flags = WEIR_NOT_SENT, .code = (int32_t)code };
 }
 
 static struct weir_outcome transfer(void *easy, const struct weir_attempt *attempt)
@@ -79,7 +73,7 @@ static struct weir_outcome transfer(void *easy, const struct weir_attempt *attem
     (void)easy;
     struct exchange *exchange = &innermost->exchange;
     CURLcode code = over(attempt);
-    if (code != CURLE_OK) return stopped(code);
+    if (code != CURLE_OK) return exchange_too_late(code);
     struct lane *lane = lane_take();
     if (lane == NULL) return exchange_refusal(CURLE_OUT_OF_MEMORY);
     code = exchange_prepare(exchange, attempt);

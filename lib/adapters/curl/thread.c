@@ -1,36 +1,25 @@
 #include "thread.h"
 
 #include "misuse.h"
+#include "process.h"
 
 #include <weir/curl.h>
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 struct thread {
     struct lane *lanes;
     unsigned process; /* whose they are */
 };
 
-static _Atomic unsigned this_process = 1; /* counts forks */
 static pthread_key_t key;
-static bool ready; /* key and fork handler are there */
-
-static void forked(void)
-{
-    atomic_fetch_add_explicit(&this_process, 1, memory_order_relaxed);
-}
-
-static unsigned process(void)
-{
-    return atomic_load_explicit(&this_process, memory_order_relaxed);
-}
+static bool has_key;
 
 /* What was inherited is forgotten, descriptors and all. */
 static void forget_inherited(struct thread *thread)
 {
-    if (thread->process == process()) return;
-    thread->process = process();
+    if (thread->process == process_number()) return;
+    thread->process = process_number();
     thread->lanes = NULL;
 }
 
@@ -52,21 +41,21 @@ static void thread_ended(void *argument)
     free(argument);
 }
 
-static void make_ready(void)
+static void make_key(void)
 {
-    ready = pthread_key_create(&key, thread_ended) == 0 && pthread_atfork(NULL, NULL, forked) == 0;
+    has_key = process_number() != 0 && pthread_key_create(&key, thread_ended) == 0;
 }
 
 static struct thread *this_thread(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_ready);
-    if (!ready) return NULL;
+    pthread_once(&once, make_key);
+    if (!has_key) return NULL;
     struct thread *thread = pthread_getspecific(key);
     if (thread != NULL) return thread;
     thread = calloc(1, sizeof *thread);
     if (thread == NULL) return NULL;
-    thread->process = process();
+    thread->process = process_number();
     if (pthread_setspecific(key, thread) == 0) return thread;
     free(thread);
     return NULL;
