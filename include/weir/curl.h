@@ -9,7 +9,7 @@
  *
  * The easy handle stays yours: url, method, TLS, proxy, cookies are set as ever. While a call is under way the
  * adapter owns these of its options, and leaves them changed: NOSIGNAL, QUICK_EXIT, TIMEOUT_MS, CONNECTTIMEOUT_MS;
- * WRITEFUNCTION and WRITEDATA with .body; HTTPHEADER if .headers, .wire or .idempotency_key is given.
+ * WRITEFUNCTION, WRITEDATA, HEADERFUNCTION and HEADERDATA with .body; HTTPHEADER if .headers, .wire or .idempotency_key is given.
  *
  * Outcomes: .code is the HTTP status (100 and more) or, if there is none, the CURLcode (less than 100).
  *     a status                          as weir_from_http() says, with Retry-After (cut to a day) as retry_after_ns

@@ -12,15 +12,16 @@
 
 #include <strings.h>
 
+#define STATUS_MIN 100
 #define RETRY_AFTER_S_MAX 86400
 
 /* Of this side's making: options, callbacks, memory, files, rights. */
-static bool is_ours(CURLcode code)
+static bool is_ours(CURLcode code, bool sent)
 {
     switch ((int)code) {
     case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT: return !sent; /* later it is an answer that is no HTTP, or leads nowhere */
     case CURLE_FAILED_INIT:
-    case CURLE_URL_MALFORMAT:
     case CURLE_NOT_BUILT_IN:
     case CURLE_REMOTE_ACCESS_DENIED: /* a callee that says no to this request is well */
     case CURLE_WRITE_ERROR:
@@ -94,7 +95,7 @@ static struct weir_outcome answered(CURL *easy)
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     /* A file, or a server too old to say: all of it came. */
-    if (status < 100 || !is_counted(easy)) return (struct weir_outcome) { .status = WEIR_OK };
+    if (status < STATUS_MIN || !is_counted(easy)) return (struct weir_outcome) { .status = WEIR_OK };
     struct weir_outcome outcome = weir_from_http((int)status);
     if (outcome.status != WEIR_OK) outcome.retry_after_ns = retry_after_ns(easy);
     return outcome;
@@ -103,8 +104,11 @@ static struct weir_outcome answered(CURL *easy)
 struct weir_outcome weir_curl_outcome(CURL *easy, CURLcode code)
 {
     if (code == CURLE_OK || code == CURLE_HTTP_RETURNED_ERROR) return answered(easy);
+    bool sent = is_sent(easy, code);
     struct weir_outcome outcome = { .status = WEIR_FAILED, .code = (int32_t)code };
-    if (is_ours(code)) outcome.status = WEIR_IGNORED;
-    if (!is_sent(easy, code)) outcome.flags = WEIR_NOT_SENT;
+    if (outcome.code >= STATUS_MIN)
+        outcome.code = CURLE_RECV_ERROR; /* of a newer libcurl: no status may it be */
+    if (is_ours(code, sent)) outcome.status = WEIR_IGNORED;
+    if (!sent) outcome.flags = WEIR_NOT_SENT;
     return outcome;
 }

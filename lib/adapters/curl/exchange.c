@@ -37,6 +37,8 @@ void exchange_close(struct exchange *exchange)
     if (exchange->options.body != NULL) {
         curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, NULL);
         curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, stdout);
+        curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, NULL);
+        curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, NULL);
     }
 }
 
@@ -68,11 +70,24 @@ static CURLcode prepare_headers(struct exchange *exchange)
     return curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, headers);
 }
 
+/* A connection that is closed within the head of a response looks to libcurl like one with an empty body. */
+static size_t head_line(char *line, size_t size, size_t count, void *argument)
+{
+    struct exchange *exchange = argument;
+    size_t length = size * count;
+    if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) exchange->head_open = true;
+    else if (length > 0 && (line[0] == '\r' || line[0] == '\n')) exchange->head_open = false;
+    return length;
+}
+
 static CURLcode prepare_body(struct exchange *exchange)
 {
     struct weir_curl_body *body = exchange->options.body;
     if (body == NULL) return CURLE_OK;
     if (!body_empty(body)) return CURLE_OUT_OF_MEMORY;
+    exchange->head_open = false;
+    curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, head_line);
+    curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, body_write);
     return curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, body);
 }
@@ -188,6 +203,7 @@ static void note_resolver(const struct exchange *exchange)
 struct weir_outcome exchange_end(struct exchange *exchange, CURLcode code)
 {
     if (code == CURLE_OPERATION_TIMEDOUT) note_resolver(exchange);
+    if (code == CURLE_OK && exchange->head_open) code = CURLE_PARTIAL_FILE;
     return flagged(exchange, weir_curl_outcome(exchange->easy, code));
 }
 

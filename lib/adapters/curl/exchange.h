@@ -18,6 +18,7 @@ struct exchange {
     CURL *easy;
     struct weir_curl_options options;
     uint32_t begun;               /* attempts whose transfer has run */
+    bool head_open;               /* a response's head has begun and not ended */
     struct curl_slist key_header; /* before the user's headers */
     char key[sizeof KEY_NAME + KEY_DIGITS];
 };
