@@ -130,9 +130,8 @@ CURLcode exchange_prepare(struct exchange *exchange, const struct weir_attempt *
 
 struct weir_outcome exchange_refusal(CURLcode code)
 {
-    return (struct weir_outcome) {
-        .status = WEIR_IGNORED, .flags = WEIR_NOT_SENT | WEIR_NOT_REPEATABLE, .code = (int32_t)code
-    };
+    return (
+        struct weir_outcome) { .status = WEIR_IGNORED, .flags = WEIR_NOT_REPEATABLE, .code = (int32_t)code };
 }
 
 /* ---- end ---- */
