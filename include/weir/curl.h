@@ -105,7 +105,7 @@ WEIR_API WEIR_MUST_USE enum weir_error weir_curl_multi_start(struct weir_curl_mu
  * weir_curl_multi_descriptor() is readable, and when the instant it answers has come (WEIR_NEVER: none). Reads the multi
  * handle's messages. */
 WEIR_API uint64_t weir_curl_multi_turn(struct weir_curl_multi *guarded);
-/* The same instant as milliseconds from now, rounded up, for curl_multi_poll() and the like: -1: none, at most an hour. */
+/* How long that is from now, for curl_multi_poll() and the like: milliseconds, rounded up, 0 to an hour. */
 WEIR_API int weir_curl_multi_timeout_ms(const struct weir_curl_multi *guarded);
 /* Becomes readable when a permit was handed over or a context canceled: for your poll set. curl_multi_poll() is woken too. */
 WEIR_API int weir_curl_multi_descriptor(const struct weir_curl_multi *guarded);

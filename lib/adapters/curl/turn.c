@@ -5,6 +5,8 @@
 #include "misuse.h"
 #include "process.h"
 
+#define HOUR_MS 3600000
+
 /* ---- create, destroy ---- */
 
 enum weir_error weir_curl_multi_create(
@@ -98,10 +100,9 @@ int weir_curl_multi_timeout_ms(const struct weir_curl_multi *guarded)
 {
     CURL_REQUIRE(guarded != NULL, "weir_curl_multi_timeout_ms", "guarded is NULL");
     uint64_t next_ns = timers_next(&guarded->timers), now_ns = weir_now(WEIR_TIMING_PRECISE);
-    if (next_ns == WEIR_NEVER) return -1;
     if (next_ns <= now_ns) return 0;
-    uint64_t left_ms = (next_ns - now_ns + WEIR_MS - 1) / WEIR_MS;
-    return left_ms < 3600000 ? (int)left_ms : 3600000;
+    uint64_t left_ms = (next_ns - now_ns - 1) / WEIR_MS + 1;
+    return left_ms < HOUR_MS ? (int)left_ms : HOUR_MS;
 }
 
 int weir_curl_multi_descriptor(const struct weir_curl_multi *guarded)
