@@ -22,6 +22,7 @@
 #define WEIR_CURL_H
 
 #include <weir/run.h>
+#include <weir/wire.h>
 
 #include <curl/curl.h>
 
@@ -58,6 +59,8 @@ struct weir_curl_options {
     void *argument;
     uint64_t connect_ns;        /* a duration: longest for connecting; default: all that the attempt has */
     struct curl_slist *headers; /* added to the request instead of the handle's HTTPHEADER */
+    const struct weir_wire_out
+        *wire; /* adds headers that carry what is left of each attempt's deadline, and its trace */
 };
 WEIR_CONFIG_INIT(weir_curl_options)
 

@@ -400,6 +400,39 @@ TEST(curl_multi, a_fallback_function_answers)
     close_client(&client);
 }
 
+/* 404 is the callee's fault here; flags and all else as the adapter said. */
+static struct weir_outcome judge(void *argument, struct weir_outcome outcome)
+{
+    ++*(uint32_t *)argument;
+    if (outcome.code == 404) outcome.status = WEIR_FAILED;
+    return outcome;
+}
+
+static struct origin_answer missing(void *argument, const struct origin_request *request)
+{
+    (void)argument;
+    (void)request;
+    return origin_hello(404);
+}
+
+TEST(curl_multi, a_classifier_judges)
+{
+    uint32_t judged = 0;
+    struct client client;
+    struct weir_pipeline *pipeline;
+    CHECK_EQ(weir_pipeline_create(WEIR_CONFIG(weir_pipeline_config,
+                                      .classifier = &(struct weir_classifier) { judge, &judged }),
+                 NULL, 0, &pipeline),
+        WEIR_E_NONE);
+    open_client(&client, pipeline, missing);
+    start(&client, 0, NULL);
+    drive(&client, 0);
+    CHECK_EQ(client.last.status, WEIR_FAILED);
+    CHECK_EQ(client.last.code, 404);
+    CHECK_EQ(judged, 1);
+    close_client(&client);
+}
+
 static void count_message(void *argument, CURLMsg *message)
 {
     *(uint32_t *)argument += message->msg == CURLMSG_DONE && message->data.result == CURLE_OK;

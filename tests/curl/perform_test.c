@@ -171,6 +171,53 @@ TEST(curl_perform, one_key_for_all_attempts_of_a_call)
     origin_stop(origin);
 }
 
+struct carried {
+    char timeout[4][32], trace[4][64];
+};
+
+static struct origin_answer note_wire(void *argument, const struct origin_request *request)
+{
+    struct carried *carried = argument;
+    const char *timeout = origin_header(request->head, "x-envoy-expected-rq-timeout-ms");
+    snprintf(carried->timeout[request->number - 1], 32, "%s", timeout == NULL ? "none" : timeout);
+    const char *trace = origin_header(request->head, "traceparent");
+    snprintf(carried->trace[request->number - 1], 64, "%s", trace == NULL ? "none" : trace);
+    CHECK(origin_header(request->head, "X-Mine") != NULL);
+    return origin_hello(request->number == 1 ? 503 : 200);
+}
+
+TEST(curl_perform, each_attempt_carries_what_is_left)
+{
+    struct carried carried = { 0 };
+    struct origin *origin = origin_start(note_wire, &carried);
+    struct weir_pipeline *pipeline = guard(3, 10 * WEIR_S);
+    struct weir_curl_body body = { 0 };
+    struct curl_slist *headers = curl_slist_append(NULL, "X-Mine: yes");
+    struct weir_trace trace = { .trace_id = { 1 }, .span_id = { 2 } };
+    CURL *easy = handle_for(origin, "/");
+    struct weir_outcome outcome = weir_curl_perform(pipeline,
+        WEIR_CONFIG(weir_curl_options, .body = &body, .headers = headers, .idempotency_key = true,
+            .wire = WEIR_CONFIG(weir_wire_out, .slack_ns = 4 * WEIR_S, .trace = &trace)),
+        easy);
+    CHECK_EQ(outcome.status, WEIR_OK);
+    CHECK_EQ(origin_requests(origin), 2);
+    for (int i = 0; i < 2; i++) { /* of the attempt's 10 s, less 4 */
+        int left_ms = atoi(carried.timeout[i]);
+        CHECK(left_ms > 5000 && left_ms <= 6000);
+        CHECK_EQ(strncmp(carried.trace[i], "00-01000000000000000000000000000000-", 36), 0);
+    }
+    CHECK(strcmp(carried.trace[0], carried.trace[1]) != 0); /* a span each */
+    /* Nothing of it is left in the handle. */
+    CHECK_EQ(
+        weir_curl_perform(pipeline, WEIR_CONFIG(weir_curl_options, .body = &body), easy).status, WEIR_OK);
+    CHECK_STR(carried.timeout[2], "none");
+    curl_slist_free_all(headers);
+    weir_curl_body_free(&body);
+    curl_easy_cleanup(easy);
+    weir_pipeline_destroy(pipeline);
+    origin_stop(origin);
+}
+
 /* ---- deadlines and cancels ---- */
 
 TEST(curl_perform, silence_ends_at_the_deadline)

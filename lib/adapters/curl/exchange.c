@@ -6,7 +6,6 @@
 #include "tally.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 /* What the wire carries of time is milliseconds. */
 static long to_ms(uint64_t duration_ns)
@@ -32,8 +31,9 @@ void exchange_open(
 void exchange_close(struct exchange *exchange)
 {
     if (exchange->begun == 0) return;
-    if (exchange->options.idempotency_key)
+    if (headers_wanted(&exchange->options))
         curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, exchange->options.headers);
+    headers_free(&exchange->headers);
     if (exchange->options.body != NULL) {
         curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, NULL);
         curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, stdout);
@@ -44,30 +44,12 @@ void exchange_close(struct exchange *exchange)
 
 /* ---- prepare ---- */
 
-/* The same for every attempt of the call, and for no other call: not from its seed, which may be given twice. */
-static bool make_key(struct exchange *exchange)
+static CURLcode prepare_headers(struct exchange *exchange, const struct weir_attempt *attempt)
 {
-    unsigned char random[KEY_DIGITS / 2];
-    if (exchange->key[0] != 0) return true;
-    if (getentropy(random, sizeof random) != 0) return false;
-    memcpy(exchange->key, KEY_NAME, sizeof KEY_NAME);
-    for (size_t i = 0; i < sizeof random; i++) {
-        snprintf(exchange->key + sizeof KEY_NAME - 1 + 2 * i, 3, "%02x", random[i]);
-    }
-    return true;
-}
-
-/* Ours come first and lead into the user's list. */
-static CURLcode prepare_headers(struct exchange *exchange)
-{
-    struct curl_slist *headers = exchange->options.headers;
-    if (exchange->options.idempotency_key) {
-        if (!make_key(exchange)) return CURLE_FAILED_INIT;
-        exchange->key_header = (struct curl_slist) { exchange->key, headers };
-        headers = &exchange->key_header;
-    }
-    if (headers == NULL) return CURLE_OK;
-    return curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, headers);
+    struct curl_slist *list;
+    if (!headers_wanted(&exchange->options)) return CURLE_OK;
+    CURLcode code = headers_make(&exchange->headers, &exchange->options, attempt, &list);
+    return code == CURLE_OK ? curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, list) : code;
 }
 
 /* A connection that is closed within the head of a response looks to libcurl like one with an empty body. */
@@ -122,7 +104,7 @@ CURLcode exchange_prepare(struct exchange *exchange, const struct weir_attempt *
     CURLcode code = exchange->begun == 0 ? CURLE_OK : start_over(&exchange->options);
     if (code == CURLE_OK) code = prepare_body(exchange);
     exchange->begun++;
-    if (code == CURLE_OK) code = prepare_headers(exchange);
+    if (code == CURLE_OK) code = prepare_headers(exchange, attempt);
     if (code == CURLE_OK) code = prepare_limits(exchange, attempt);
     if (code == CURLE_OK) tally_add(&tally.attempts);
     return code;

@@ -9,18 +9,14 @@
 #ifndef WEIR_LIB_CURL_EXCHANGE_H
 #define WEIR_LIB_CURL_EXCHANGE_H
 
-#include <weir/curl.h>
-
-#define KEY_NAME "Idempotency-Key: "
-#define KEY_DIGITS 32
+#include "headers.h"
 
 struct exchange {
     CURL *easy;
     struct weir_curl_options options;
-    uint32_t begun;               /* attempts whose transfer has run */
-    bool head_open;               /* a response's head has begun and not ended */
-    struct curl_slist key_header; /* before the user's headers */
-    char key[sizeof KEY_NAME + KEY_DIGITS];
+    uint32_t begun; /* attempts whose transfer has run */
+    bool head_open; /* a response's head has begun and not ended */
+    struct headers headers;
 };
 
 /* function: of the public API, for its message about options that are none. */

@@ -124,8 +124,10 @@ static CURLcode begin_attempt(struct transfer *transfer, const struct weir_attem
     return CURLE_OK;
 }
 
+/* The attempt ended so. */
 static struct weir_step settle(struct transfer *transfer, uint32_t attempt, struct weir_outcome outcome)
 {
+    outcome = weir_call_classify(transfer->call, outcome);
     return weir_call_settle(transfer->call, attempt, outcome, now());
 }
 
@@ -140,11 +142,17 @@ static struct weir_step run_operation(struct transfer *transfer, struct weir_ste
     return step;
 }
 
+static struct weir_step run_fallback(struct transfer *transfer)
+{
+    struct weir_outcome outcome = weir_call_fallback(transfer->call, transfer->easy);
+    return weir_call_settle(transfer->call, 0, outcome, now());
+}
+
 static struct weir_step run(struct transfer *transfer, struct weir_step step)
 {
     transfer->stepping = true;
     if (step.what == WEIR_OPERATION) step = run_operation(transfer, step);
-    else step = settle(transfer, 0, weir_call_fallback(transfer->call, transfer->easy));
+    else step = run_fallback(transfer);
     transfer->stepping = false;
     return step;
 }
