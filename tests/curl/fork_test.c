@@ -92,12 +92,14 @@ static bool child_destroys_and_goes_on(void *argument)
 
 TEST(curl_fork, a_childs_copy_leaves_the_parents_transfers_alone)
 {
-    struct family family = { .origin = origin_start(ok, NULL), .pipeline = guard(3, 10 * WEIR_S),
-        .multi = curl_multi_init() };
+    struct family family = {
+        .origin = origin_start(ok, NULL), .pipeline = guard(3, 10 * WEIR_S), .multi = curl_multi_init()
+    };
     CHECK_EQ(weir_curl_multi_create(family.multi, NULL, &family.guarded), WEIR_E_NONE);
     family.easy = handle_for(family.origin, "/");
     curl_easy_setopt(family.easy, CURLOPT_WRITEFUNCTION, swallow);
-    CHECK_EQ(weir_curl_multi_start(family.guarded, family.pipeline, NULL, family.easy, done, &family), WEIR_E_NONE);
+    CHECK_EQ(weir_curl_multi_start(family.guarded, family.pipeline, NULL, family.easy, done, &family),
+        WEIR_E_NONE);
     CHECK(in_child(child_destroys_and_goes_on, &family));
     while (family.told == 0) {
         int running;

@@ -85,13 +85,16 @@ static void run(struct loop *loop)
 static void open_loop(struct loop *loop, origin_script *script, uint64_t timeout_ns)
 {
     struct weir_policy *order[2];
-    *loop = (struct loop) { .multi = curl_multi_init(), .origin = origin_start(script, NULL),
-        .epoll = epoll_create1(EPOLL_CLOEXEC), .curl_ns = WEIR_NEVER };
+    *loop = (struct loop) { .multi = curl_multi_init(),
+        .origin = origin_start(script, NULL),
+        .epoll = epoll_create1(EPOLL_CLOEXEC),
+        .curl_ns = WEIR_NEVER };
     CHECK_EQ(weir_bulkhead_create(WEIR_CONFIG(weir_bulkhead_config, .limit = PERMITS, .queue = MANY,
                                       .wait_max_ns = 60 * WEIR_S),
                  &order[0]),
         WEIR_E_NONE);
-    CHECK_EQ(weir_timeout_create(WEIR_CONFIG(weir_timeout_config, .timeout_ns = timeout_ns), &order[1]), WEIR_E_NONE);
+    CHECK_EQ(weir_timeout_create(WEIR_CONFIG(weir_timeout_config, .timeout_ns = timeout_ns), &order[1]),
+        WEIR_E_NONE);
     CHECK_EQ(weir_pipeline_create(NULL, order, 2, &loop->pipeline), WEIR_E_NONE);
     for (int i = 0; i < 2; i++) weir_policy_release(order[i]);
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, watch);

@@ -91,7 +91,8 @@ TEST(curl_misuse, multi)
     struct set set = make();
     struct weir_curl_multi *other;
     CHECK_ABORTS((void)!weir_curl_multi_create(NULL, NULL, &other), "weir_curl_multi_create: multi is NULL");
-    CHECK_ABORTS((void)!weir_curl_multi_create(set.multi, NULL, NULL), "weir_curl_multi_create: guarded is NULL");
+    CHECK_ABORTS(
+        (void)!weir_curl_multi_create(set.multi, NULL, NULL), "weir_curl_multi_create: guarded is NULL");
     turn_in_child(&set); /* CHECK_ABORTS forks */
     destroy(&set);
 }
@@ -178,7 +179,8 @@ TEST(curl_misuse, multi_start_cancel_destroy)
     CHECK_ABORTS(in_its_own_process(start_twice), "weir_curl_multi_start: the easy handle is in use");
     CHECK_ABORTS(in_its_own_process(start_what_runs_elsewhere),
         "weir_curl_multi_start: the easy handle is in use elsewhere");
-    CHECK_ABORTS(in_its_own_process(destroy_with_transfers), "weir_curl_multi_destroy: transfers are left in it");
+    CHECK_ABORTS(
+        in_its_own_process(destroy_with_transfers), "weir_curl_multi_destroy: transfers are left in it");
     CHECK_ABORTS(in_its_own_process(destroy_from_done), "weir_curl_multi_destroy: called from within done");
     CHECK_ABORTS(in_its_own_process(cancel_within_libcurl), "called from within a callback of libcurl");
 }

@@ -6,6 +6,7 @@
  *
  * Whatever is not known to be ours counts as the callee's: a breaker that opens too early is seen, one that never
  * opens is not. */
+#include "misuse.h"
 #include "tally.h"
 
 #include <weir/curl.h>
@@ -103,6 +104,7 @@ static struct weir_outcome answered(CURL *easy)
 
 struct weir_outcome weir_curl_outcome(CURL *easy, CURLcode code)
 {
+    CURL_REQUIRE(easy != NULL, "weir_curl_outcome", "easy is NULL");
     if (code == CURLE_OK || code == CURLE_HTTP_RETURNED_ERROR) return answered(easy);
     bool sent = is_sent(easy, code);
     struct weir_outcome outcome = { .status = WEIR_FAILED, .code = (int32_t)code };
