@@ -9,15 +9,19 @@
  *
  * The easy handle stays yours: url, method, TLS, proxy, cookies are set as ever. While a call is under way the
  * adapter owns these of its options, and leaves them changed: NOSIGNAL, QUICK_EXIT, TIMEOUT_MS, CONNECTTIMEOUT_MS;
- * WRITEFUNCTION, WRITEDATA, HEADERFUNCTION and HEADERDATA with .body; HTTPHEADER if .headers, .wire or .idempotency_key is given.
+ * WRITEFUNCTION, WRITEDATA, HEADERFUNCTION and HEADERDATA with .body (read headers by curl_easy_header());
+ * HTTPHEADER with .headers, .wire or .idempotency_key. Nothing in it points to the adapter's memory when the call
+ * has ended.
  *
- * Outcomes: .code is the HTTP status (100 and more) or, if there is none, the CURLcode (less than 100).
+ * Outcomes: .code is the HTTP status (100 and more) or, if there is none, the CURLcode (less than 100; 0: OK without a
+ * status, a file). OK means that the whole response arrived.
  *     a status                          as weir_from_http() says, with Retry-After (cut to a day) as retry_after_ns
  *     the callee or the way to it       FAILED; NOT_SENT if not a byte of the request had left
  *     your own callbacks or options     IGNORED: a bad URL, out of memory, a write function that said stop
  *     deadline, cancel                  EXPIRED, CANCELED
- * A pipeline's classifier may judge otherwise. FAILED and OVERLOADED are NOT_REPEATABLE when the upload cannot be
- * rewound or a part of the response has been handed to a sink that cannot be reset (see below). */
+ * A pipeline's classifier may judge otherwise. An attempt is NOT_REPEATABLE when the upload has been used and cannot be
+ * rewound, or a part of the response has been handed to a sink that cannot be reset (see below). A fallback function
+ * of the pipeline is given the easy handle as its argument. */
 #ifndef WEIR_CURL_H
 #define WEIR_CURL_H
 
@@ -39,66 +43,68 @@ struct weir_curl_body {
 };
 WEIR_API void weir_curl_body_free(struct weir_curl_body *body);
 
-/* Every field may be left 0. Borrowed until the call has ended. */
+/* Every field may be left 0. Copied, with .call and .wire; what body, headers and argument point to is borrowed until
+ * the call has ended. */
 struct weir_curl_options {
     uint32_t size;
-    bool
-        repeatable; /* what the handle uploads can be sent again as it is (POSTFIELDS, mime parts of memory or
-                             files); default: a request of which body bytes have left is not repeated, unless .rewind */
-    bool
-        idempotency_key; /* adds "Idempotency-Key: " and 32 hexadecimal digits, the same for every attempt of the call */
+    /* What the handle uploads can be sent again as it is: POSTFIELDS, mime parts of memory or files. Default: a request
+     * of a method that uploads is not repeated once a byte of it has left, unless .rewind. */
+    bool repeatable;
+    /* Adds "Idempotency-Key: " and 32 hexadecimal digits, the same for every attempt of the call. */
+    bool idempotency_key;
     const struct weir_call_options *call; /* of weir_run(); default: none */
     struct weir_curl_body *body;          /* where the response body goes; default: what the handle says */
     /* For sinks and uploads that the handle's own functions serve. Both are called on the thread that drives the call,
-     * between attempts; anything but 0 says that it cannot be done, which ends the call. */
-    int (*reset)(
-        void *argument); /* empties the response sink, before each attempt but the first; default: an attempt
-                                      that has handed on body bytes is not repeated */
-    int (*rewind)(
-        void *argument); /* starts the upload anew, before an attempt after one that has read of it */
+     * between attempts; anything but 0 says that it cannot be done, which ends the call (IGNORED). reset empties the
+     * response sink; default: an attempt that has handed on body bytes is not repeated. rewind starts the upload anew. */
+    int (*reset)(void *argument);
+    int (*rewind)(void *argument);
     void *argument;
     uint64_t connect_ns;        /* a duration: longest for connecting; default: all that the attempt has */
-    struct curl_slist *headers; /* added to the request instead of the handle's HTTPHEADER */
-    const struct weir_wire_out
-        *wire; /* adds headers that carry what is left of each attempt's deadline, and its trace */
+    struct curl_slist *headers; /* for the request, instead of the handle's HTTPHEADER */
+    const struct weir_wire_out *wire; /* adds headers: what is left of each attempt's deadline, its trace */
 };
 WEIR_CONFIG_INIT(weir_curl_options)
 
 /* Runs the transfer through the pipeline, on this thread, like weir_run(). options may be NULL. Connections stay open for
  * the thread's next calls, until the thread ends or weir_curl_thread_cleanup(). Not from within a callback of the same
- * handle. A handle that is in use elsewhere aborts. In a forked child nothing of the parent's connections is used. */
+ * handle. A handle that is in use elsewhere aborts. A forked child uses none of the parent's connections, and closes none:
+ * their descriptors stay open in it. */
 WEIR_API struct weir_outcome weir_curl_perform(
     const struct weir_pipeline *pipeline, const struct weir_curl_options *options, CURL *easy);
 
 /* Closes the connections that this thread keeps. */
 WEIR_API void weir_curl_thread_cleanup(void);
 
-/* What the adapter says of a transfer that has ended with that code: for programs that drive libcurl themselves. */
+/* What the adapter says of a transfer that has ended with that code: for programs that drive libcurl themselves. Of sinks
+ * and uploads it knows nothing: never NOT_REPEATABLE. */
 WEIR_API struct weir_outcome weir_curl_outcome(CURL *easy, CURLcode code);
 
 /* ---- many transfers on one thread ---- */
 
 /* Guards transfers of a multi handle that you own and drive, by curl_multi_perform() or curl_multi_socket_action(). One
- * thread at a time. */
+ * thread at a time. Its functions may be called from within done and message, but not from within libcurl's callbacks
+ * (libcurl refuses that, and they abort), nor from a reset, rewind or fallback function of the transfer concerned. The
+ * pipelines' clock must be the system's. Their events wait for weir_pipeline_deliver(). */
 struct weir_curl_multi;
 
 struct weir_curl_multi_config {
     uint32_t size;
-    void (*message)(
-        void *argument, CURLMsg *message); /* messages of transfers that are not guarded; default: dropped */
+    void (*message)(void *argument, CURLMsg *message); /* of transfers not guarded; default: dropped */
     void *argument;
 };
 WEIR_CONFIG_INIT(weir_curl_multi_config)
-/* multi is borrowed. config may be NULL. SIZE, INVALID, NOMEM, OS. Yours to destroy, when no transfer is left in it. */
+/* multi is borrowed. config may be NULL. SIZE, NOMEM, SYSTEM (no descriptor is left). Yours to destroy, before multi and
+ * when no transfer is left in it; a forked child may destroy its copy at any time, and do nothing else with it. */
 WEIR_API WEIR_MUST_USE enum weir_error weir_curl_multi_create(
     CURLM *multi, const struct weir_curl_multi_config *config, struct weir_curl_multi **guarded);
 WEIR_API void weir_curl_multi_destroy(struct weir_curl_multi *guarded);
 
-/* Told once for each transfer begun, from within weir_curl_multi_start(), _turn() or _cancel(): the handle is yours again,
- * and may be used in another start at once. */
+/* Told once for each transfer begun, from within weir_curl_multi_start(), _turn() or _cancel(). The handle is yours again: it
+ * may be used in another start, or cleaned up, at once. */
 typedef void weir_curl_done(void *argument, CURL *easy, struct weir_outcome outcome);
 
-/* Begins one. options are copied, what they point to is borrowed until done. A refusal is told through done as well. NOMEM:
+/* Begins one. options may be NULL. A refusal is told through done as well. NOMEM:
  * nothing was begun, and done is not called. */
 WEIR_API WEIR_MUST_USE enum weir_error weir_curl_multi_start(struct weir_curl_multi *guarded,
     const struct weir_pipeline *pipeline, const struct weir_curl_options *options, CURL *easy,
@@ -124,11 +130,9 @@ WEIR_API struct weir_curl_multi_stats weir_curl_multi_stats(const struct weir_cu
 
 /* Of the process, since its start. */
 struct weir_curl_stats {
-    uint64_t attempts; /* transfers run */
-    uint64_t
-        resolvers_left; /* given up while their name was still being looked up: a thread of libcurl's, that ends
-                                  by itself */
-    uint64_t not_repeatable;  /* attempts flagged so */
+    uint64_t attempts;       /* transfers run */
+    uint64_t resolvers_left; /* given up during the name lookup: a thread of libcurl's, that ends by itself */
+    uint64_t not_repeatable; /* attempts flagged so */
     uint64_t retry_after_cut; /* Retry-After values beyond a day */
 };
 WEIR_API struct weir_curl_stats weir_curl_stats(void);

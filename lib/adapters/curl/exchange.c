@@ -21,11 +21,16 @@ void exchange_open(
 {
     CURL_REQUIRE(easy != NULL, function, "easy is NULL");
     *exchange = (struct exchange) { .easy = easy };
-    if (options != NULL) {
-        CURL_REQUIRE(is_known(options, options->size, sizeof *options), function,
-            "options.size is unknown (use WEIR_CONFIG or weir_curl_options_init)");
-        exchange->options = *options;
-    }
+    if (options == NULL) return;
+    CURL_REQUIRE(is_known(options, options->size, sizeof *options), function,
+        "options.size is unknown (use WEIR_CONFIG or weir_curl_options_init)");
+    exchange->options = *options;
+    if (options->wire == NULL) return;
+    CURL_REQUIRE(is_known(options->wire, options->wire->size, sizeof exchange->wire), function,
+        "options.wire->size is unknown (use WEIR_CONFIG or weir_wire_out_init)");
+    exchange->wire = *options->wire;
+    exchange->wire.size = sizeof exchange->wire;
+    exchange->options.wire = &exchange->wire;
 }
 
 void exchange_close(struct exchange *exchange)
