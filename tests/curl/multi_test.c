@@ -244,7 +244,7 @@ static size_t swallow(char *data, size_t size, size_t count, void *argument)
 TEST(curl_multi, a_deadline_leaves_the_flags)
 {
     struct client client;
-    open_client(&client, pipeline_of((struct parts) { 3, WEIR_MS, 0, 0, 20 * WEIR_MS }), half);
+    open_client(&client, pipeline_of((struct parts) { 3, WEIR_MS, 0, 0, WEIR_S }), half);
     curl_easy_setopt(client.easy[0], CURLOPT_WRITEFUNCTION, swallow);
     client.begun++;
     CHECK_EQ(weir_curl_multi_start(client.guarded, client.pipeline,

@@ -87,7 +87,7 @@ struct told {
     struct side side;
 };
 
-enum upload { GET, POST_READ, POST_FIELDS };
+enum upload { GET, POST_READ, POST_FIELDS, POST_NOTHING, GET_WITH_FIELDS };
 
 /* One idempotent call whose first request meets that answer. */
 static struct told call_with(
@@ -100,7 +100,10 @@ static struct told call_with(
     struct weir_pipeline *pipeline = guard(3, 10 * WEIR_S);
     CURL *easy = handle(origin, &told.side);
     if (upload == POST_READ) to_upload(easy, &told.side);
-    if (upload == POST_FIELDS) curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "fields");
+    if (upload == POST_FIELDS || upload == GET_WITH_FIELDS)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "fields");
+    if (upload == GET_WITH_FIELDS) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "GET");
+    if (upload == POST_NOTHING) curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
     options.argument = &told.side;
     options.call = WEIR_CONFIG(weir_call_options, .idempotent = true);
     told.outcome = weir_curl_perform(pipeline, &options, easy);
@@ -188,6 +191,15 @@ TEST(curl_repeat, what_cannot_be_reset_or_rewound_ends_the_call)
     CHECK_EQ(told.side.rewinds, 1);
 }
 
+/* What was read of an upload and not sent is counted nowhere: with a method that uploads, the request alone will do; with
+ * another, the bytes. */
+TEST(curl_repeat, what_counts_as_an_upload_that_left)
+{
+    struct weir_curl_options options = weir_curl_options_init();
+    check_ended(call_with(busy, POST_NOTHING, options, 0), WEIR_OVERLOADED, 503);
+    check_ended(call_with(busy, GET_WITH_FIELDS, options, 0), WEIR_OVERLOADED, 503);
+}
+
 /* Nothing has left: no byte of the upload either. */
 TEST(curl_repeat, an_upload_that_did_not_leave_is_repeated)
 {
@@ -218,7 +230,7 @@ TEST(curl_repeat, half_a_body_until_the_deadline)
 {
     struct side side = { 0 };
     struct origin *origin = origin_start(half, NULL);
-    struct weir_pipeline *pipeline = guard(3, 30 * WEIR_MS);
+    struct weir_pipeline *pipeline = guard(3, WEIR_S);
     CURL *easy = handle(origin, &side);
     struct weir_outcome outcome = weir_curl_perform(pipeline,
         WEIR_CONFIG(weir_curl_options, .call = WEIR_CONFIG(weir_call_options, .idempotent = true)), easy);
