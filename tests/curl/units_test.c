@@ -1,4 +1,5 @@
-/* The parts of the multi driver alone: timers against a model, posts from many threads. */
+/* The parts of the multi driver alone: timers and handles against models, posts from many threads. */
+#include "adapters/curl/handles.h"
 #include "adapters/curl/ready.h"
 #include "adapters/curl/timers.h"
 
@@ -50,6 +51,36 @@ TEST(curl_units, timers_against_a_model)
         CHECK_EQ(timers_next(&timers), earliest(timer));
     }
     timers_free(&timers);
+}
+
+/* Handles whose searches begin close together and wrap around the end: what counts is that none is lost. */
+TEST(curl_units, handles_against_a_model)
+{
+    enum { HANDLES = 300 };
+    static struct transfer *model[HANDLES];
+    struct handles handles = { 0 };
+    uint64_t state = 20261129;
+    size_t count = 0;
+    CHECK(handles_find(&handles, (CURL *)16) == NULL);
+    for (int step = 0; step < 100000; step++) {
+        size_t which = random_from(&state) % (step % 20000 < 10000 ? HANDLES : 20); /* full, then sparse */
+        CURL *easy = (CURL *)((which + 1) * 16);
+        CHECK(handles_find(&handles, easy) == model[which]);
+        if (model[which] != NULL) {
+            handles_remove(&handles, easy);
+            model[which] = NULL;
+            count--;
+        } else {
+            model[which] = (struct transfer *)&model[random_from(&state) % HANDLES];
+            CHECK(handles_reserve(&handles));
+            handles_add(&handles, easy, model[which]);
+            count++;
+        }
+        CHECK_EQ(handles.count, count);
+        size_t other = random_from(&state) % HANDLES;
+        CHECK(handles_find(&handles, (CURL *)((other + 1) * 16)) == model[other]);
+    }
+    handles_free(&handles);
 }
 
 /* ---- posts ---- */

@@ -1,50 +1,30 @@
 /* Starting, stopping and ending transfers, as the machine says.
  *
  *                   RUN                  message, deadline, cancel
- *     start --> begin --> handle in the multi handle --> settle --.--> DONE --> out of the tree, pooled, done()
+ *     start --> begin --> handle in the multi handle --> settle --.--> DONE --> out of the table, pooled, done()
  *                  \--WAIT--> look at it: its instant, its waker --'   (or RUN again, or WAIT)
  *
  * Invariants
  *   1. attempt != 0: the easy handle is in the multi handle, its transfer runs, and the call is owed a settle. So no
  *      attempt is ever abandoned: whoever ends it takes the handle out first, and its flags count.
- *   2. A transfer is in the tree from start until just before done(), which finds nothing of it left: it may start,
+ *   2. A transfer's handle is in the table from start until just before done(), which finds nothing of it left: it may start,
  *      cancel and use the handle as it likes.
  *   3. All memory is taken before begin; afterwards nothing can fail but libcurl.
  *   4. Instants are CLOCK_MONOTONIC, read for each event: a callback may have taken its time.
  *
- * Handles are found in a tree and not by CURLOPT_PRIVATE, which is the user's: callbacks of his may read it while the
+ * Handles are found in a table and not by CURLOPT_PRIVATE, which is the user's: callbacks of his may read it while the
  * transfer runs. */
 #include "multi.h"
 
 #include "misuse.h"
 #include "process.h"
 
-#include <search.h>
-
 static uint64_t now(void)
 {
     return weir_now(WEIR_TIMING_PRECISE);
 }
 
-/* ---- the tree and the pool ---- */
-
-/* Elements are addresses of an easy member, so that a key is the address of an easy handle. */
-static int compare(const void *left, const void *right)
-{
-    uintptr_t a = (uintptr_t) * (CURL *const *)left, b = (uintptr_t) * (CURL *const *)right;
-    return (a > b) - (a < b);
-}
-
-static struct transfer *of_easy(void *found)
-{
-    return (struct transfer *)((char *)*(CURL ***)found - offsetof(struct transfer, easy));
-}
-
-struct transfer *multi_find(const struct weir_curl_multi *guarded, CURL *easy)
-{
-    void *found = tfind(&easy, &guarded->by_easy, compare);
-    return found == NULL ? NULL : of_easy(found);
-}
+/* ---- memory ---- */
 
 static struct transfer *from_pool(struct weir_curl_multi *guarded)
 {
@@ -83,12 +63,15 @@ static struct transfer *allocate(
 {
     struct transfer *transfer = from_pool(guarded);
     if (transfer == NULL) return NULL;
-    bool room = has_call(transfer, weir_pipeline_call_size(pipeline)) &&
+    bool room = has_call(transfer, weir_pipeline_call_size(pipeline)) && handles_reserve(&guarded->handles) &&
         timers_reserve(&guarded->timers, guarded->transfers + 1);
+    if (!room) {
+        to_pool(transfer);
+        return NULL;
+    }
     transfer->easy = easy;
-    if (room && tsearch(&transfer->easy, &guarded->by_easy, compare) != NULL) return transfer;
-    to_pool(transfer);
-    return NULL;
+    handles_add(&guarded->handles, easy, transfer);
+    return transfer;
 }
 
 /* ---- steps ---- */
@@ -101,7 +84,7 @@ static void finish(struct transfer *transfer)
     weir_context_unwatch(&transfer->watch);
     exchange_close(&transfer->exchange);
     timers_set(&guarded->timers, &transfer->timer, WEIR_NEVER);
-    tdelete(&transfer->easy, &guarded->by_easy, compare);
+    handles_remove(&guarded->handles, easy);
     guarded->transfers--;
     to_pool(transfer);
     transfer->done(transfer->argument, easy, outcome);
@@ -237,7 +220,7 @@ enum weir_error weir_curl_multi_start(struct weir_curl_multi *guarded, const str
     CURL_REQUIRE(pipeline != NULL, function, "pipeline is NULL");
     CURL_REQUIRE(done != NULL, function, "done is NULL");
     CURL_REQUIRE(easy != NULL, function, "easy is NULL");
-    CURL_REQUIRE(multi_find(guarded, easy) == NULL, function, "the easy handle is in use");
+    CURL_REQUIRE(handles_find(&guarded->handles, easy) == NULL, function, "the easy handle is in use");
     struct transfer *transfer = allocate(guarded, pipeline, easy);
     if (transfer != NULL) {
         exchange_open(&transfer->exchange, easy, options, function);
@@ -252,7 +235,7 @@ enum weir_error weir_curl_multi_start(struct weir_curl_multi *guarded, const str
 bool weir_curl_multi_cancel(struct weir_curl_multi *guarded, CURL *easy)
 {
     enter(guarded, "weir_curl_multi_cancel");
-    struct transfer *transfer = multi_find(guarded, easy);
+    struct transfer *transfer = handles_find(&guarded->handles, easy);
     if (transfer != NULL) {
         CURL_REQUIRE(!transfer->stepping, "weir_curl_multi_cancel",
             "called from within its own reset, rewind or fallback function");

@@ -4,6 +4,7 @@
 #define WEIR_LIB_CURL_MULTI_H
 
 #include "exchange.h"
+#include "handles.h"
 #include "ready.h"
 #include "timers.h"
 
@@ -28,16 +29,14 @@ struct transfer {
 struct weir_curl_multi {
     CURLM *multi;
     struct weir_curl_multi_config config;
-    unsigned process;      /* that made it */
-    uint32_t inside;       /* calls of its functions on the stack that may call done */
-    void *by_easy;         /* a tree (search.h) of the transfers that are under way */
-    struct transfer *pool; /* those that are not */
+    unsigned process;       /* that made it */
+    uint32_t inside;        /* calls of its functions on the stack that may call done */
+    struct handles handles; /* of the transfers that are under way */
+    struct transfer *pool;  /* those that are not */
     struct timers timers;
     struct ready ready;
     uint64_t transfers, running;
 };
-
-struct transfer *multi_find(const struct weir_curl_multi *guarded, CURL *easy);
 
 /* libcurl has ended it so; the machine may have something to say (it is early: no matter). */
 void multi_ended(struct transfer *transfer, CURLcode code);
