@@ -48,7 +48,7 @@ static bool is_ours(CURLcode code, bool sent)
     case CURLE_LOGIN_DENIED:
     case CURLE_REMOTE_FILE_NOT_FOUND:
     case CURLE_CHUNK_FAILED:
-    case CURLE_NO_CONNECTION_AVAILABLE: return true;
+    case CURLE_NO_CONNECTION_AVAILABLE:
     case 93: /* CURLE_RECURSIVE_API_CALL */
     case 94: /* CURLE_AUTH_ERROR */
     case 98: /* CURLE_SSL_CLIENTCERT */ return true;

@@ -39,7 +39,7 @@ bool ready_open(struct ready *ready, CURLM *multi);
 void ready_close(struct ready *ready);
 
 /* The post of a weir_waker; argument: the node. */
-void ready_post(void *node);
+void ready_post(void *argument);
 
 /* The driver is here: until it goes away, posts cost it no system call. */
 void ready_come(struct ready *ready);

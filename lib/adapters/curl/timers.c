@@ -8,7 +8,7 @@ bool timers_reserve(struct timers *timers, size_t count)
 {
     if (count <= timers->room) return true;
     size_t room = timers->room * 2 > count ? timers->room * 2 : count;
-    struct timer **heap = realloc(timers->heap, (room + 1) * sizeof *heap);
+    struct timer **heap = realloc(timers->heap, (room + 1) * sizeof(struct timer *));
     if (heap == NULL) return false;
     timers->heap = heap;
     timers->room = room;
