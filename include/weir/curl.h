@@ -84,8 +84,8 @@ WEIR_API struct weir_outcome weir_curl_outcome(CURL *easy, CURLcode code);
 
 /* Guards transfers of a multi handle that you own and drive, by curl_multi_perform() or curl_multi_socket_action(). One
  * thread at a time. Its functions may be called from within done and message, but not from within libcurl's callbacks
- * (libcurl refuses that, and they abort), nor from a reset, rewind or fallback function of the transfer concerned. The
- * pipelines' clock must be the system's. Their events wait for weir_pipeline_deliver(). */
+ * (libcurl refuses that, and they abort). From reset, rewind and fallback functions other transfers may be started and
+ * canceled, no more. The pipelines' clock must be the system's. Their events wait for weir_pipeline_deliver(). */
 struct weir_curl_multi;
 
 struct weir_curl_multi_config {

@@ -171,8 +171,52 @@ static void cancel_within_libcurl(struct set *set)
     curl_multi_perform(set->multi, &running);
 }
 
+static struct weir_outcome fail(void *argument, struct weir_outcome outcome)
+{
+    (void)argument;
+    outcome.status = WEIR_FAILED;
+    return outcome;
+}
+
+static struct weir_outcome step_within(void *argument, const struct weir_attempt *attempt)
+{
+    (void)attempt;
+    if (current->pipeline == NULL) weir_curl_multi_turn(current->guarded);
+    else weir_curl_multi_cancel(current->guarded, argument);
+    return (struct weir_outcome) { .status = WEIR_OK };
+}
+
+static void start_with_fallback(struct set *set)
+{
+    struct weir_policy *fallback;
+    struct weir_pipeline *pipeline;
+    current = set;
+    CHECK_EQ(weir_fallback_create(
+                 WEIR_CONFIG(weir_fallback_config, .function = step_within, .on = WEIR_ON(WEIR_FAILED)),
+                 &fallback),
+        WEIR_E_NONE);
+    CHECK_EQ(weir_pipeline_create(
+                 WEIR_CONFIG(weir_pipeline_config, .classifier = &(struct weir_classifier) { fail, NULL }),
+                 &fallback, 1, &pipeline),
+        WEIR_E_NONE);
+    (void)!weir_curl_multi_start(set->guarded, pipeline, NULL, set->easy, ignore, set);
+    int running;
+    curl_multi_perform(set->multi, &running);
+    weir_curl_multi_turn(set->guarded);
+}
+
+static void turn_within_fallback(struct set *set)
+{
+    set->pipeline = NULL;
+    start_with_fallback(set);
+}
+
 TEST(curl_misuse, multi_start_cancel_destroy)
 {
+    CHECK_ABORTS(in_its_own_process(start_with_fallback),
+        "weir_curl_multi_cancel: called from within its own reset, rewind or fallback function");
+    CHECK_ABORTS(in_its_own_process(turn_within_fallback),
+        "weir_curl_multi_turn: called from within a reset, rewind or fallback function");
     CHECK_ABORTS(in_its_own_process(start_without_pipeline), "weir_curl_multi_start: pipeline is NULL");
     CHECK_ABORTS(in_its_own_process(start_without_handle), "weir_curl_multi_start: easy is NULL");
     CHECK_ABORTS(in_its_own_process(start_without_done), "weir_curl_multi_start: done is NULL");

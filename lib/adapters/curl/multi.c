@@ -134,8 +134,10 @@ static struct weir_step run_fallback(struct transfer *transfer)
 static struct weir_step run(struct transfer *transfer, struct weir_step step)
 {
     transfer->stepping = true;
+    transfer->guarded->stepping++;
     if (step.what == WEIR_OPERATION) step = run_operation(transfer, step);
     else step = run_fallback(transfer);
+    transfer->guarded->stepping--;
     transfer->stepping = false;
     return step;
 }

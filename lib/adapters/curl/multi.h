@@ -20,7 +20,7 @@ struct transfer {
     struct weir_watch watch;
     uint32_t attempt; /* the number of the one that runs; 0: it waits */
     bool armed;       /* the machine has its waker */
-    bool stepping;    /* a function of the user's runs for it */
+    bool stepping;    /* a reset, rewind or fallback function of it runs */
     weir_curl_done *done;
     void *argument;
     struct transfer *pooled; /* the next one in the pool */
@@ -31,6 +31,7 @@ struct weir_curl_multi {
     struct weir_curl_multi_config config;
     unsigned process;       /* that made it */
     uint32_t inside;        /* calls of its functions on the stack that may call done */
+    uint32_t stepping;      /* transfers of which a reset, rewind or fallback function runs */
     struct handles handles; /* of the transfers that are under way */
     struct transfer *pool;  /* those that are not */
     struct timers timers;

@@ -13,7 +13,7 @@ struct passage {
     struct exchange exchange;
     struct passage *outer;
 };
-static _Thread_local struct passage *innermost;
+static _Thread_local struct passage *innermost __attribute__((tls_model("initial-exec")));
 
 static void wake(void *multi)
 {

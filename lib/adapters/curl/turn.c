@@ -87,6 +87,8 @@ uint64_t weir_curl_multi_turn(struct weir_curl_multi *guarded)
     CURL_REQUIRE(guarded != NULL, "weir_curl_multi_turn", "guarded is NULL");
     CURL_REQUIRE(guarded->process == process_number(), "weir_curl_multi_turn",
         "it was made by another process, before a fork");
+    CURL_REQUIRE(guarded->stepping == 0, "weir_curl_multi_turn",
+        "called from within a reset, rewind or fallback function");
     guarded->inside++;
     ready_come(&guarded->ready);
     take_messages(guarded);
