@@ -1,9 +1,9 @@
 #include "curl/client.h"
 
-void client_open(struct client *client, struct weir_pipeline *pipeline, origin_script *script)
+void client_open(struct client *client, struct weir_pipeline *pipeline, origin_script *script, void *argument)
 {
     *client = (struct client) { .multi = curl_multi_init(), .pipeline = pipeline };
-    client->origin = origin_start(script, NULL);
+    client->origin = origin_start(script, argument);
     CHECK_EQ(weir_curl_multi_create(client->multi, NULL, &client->guarded), WEIR_E_NONE);
     for (int i = 0; i < MANY; i++) client->easy[i] = handle_for(client->origin, "/");
 }

@@ -32,7 +32,8 @@ extern const struct parts crowded;
 struct weir_pipeline *client_pipeline(struct parts parts);
 
 /* Takes the pipeline. */
-void client_open(struct client *client, struct weir_pipeline *pipeline, origin_script *script);
+void client_open(
+    struct client *client, struct weir_pipeline *pipeline, origin_script *script, void *argument);
 /* All that was begun has been told once, and the pipeline agrees. */
 void client_close(struct client *client);
 

@@ -14,7 +14,7 @@ static void once_more(struct client *client, CURL *easy)
 TEST(curl_multi_callback, done_starts_others)
 {
     struct client client;
-    client_open(&client, client_pipeline(crowded), answer_ok);
+    client_open(&client, client_pipeline(crowded), answer_ok, NULL);
     client.then = once_more;
     for (int i = 0; i < MANY; i++) client_start(&client, i, NULL);
     client_drive(&client, 0);
@@ -34,7 +34,7 @@ static void cancel_next(struct client *client, CURL *easy)
 TEST(curl_multi_callback, done_cancels_others)
 {
     struct client client;
-    client_open(&client, client_pipeline(crowded), answer_ok);
+    client_open(&client, client_pipeline(crowded), answer_ok, NULL);
     client.then = cancel_next;
     for (int i = 0; i < MANY; i++) client_start(&client, i, NULL);
     client_drive(&client, 0);
@@ -59,7 +59,7 @@ TEST(curl_multi_callback, a_fallback_function_answers)
         WEIR_E_NONE);
     CHECK_EQ(weir_pipeline_create(NULL, &fallback, 1, &pipeline), WEIR_E_NONE);
     weir_policy_release(fallback);
-    client_open(&client, pipeline, answer_busy);
+    client_open(&client, pipeline, answer_busy, NULL);
     client_start(&client, 0, NULL);
     client_drive(&client, 0);
     CHECK_EQ(client.last.status, WEIR_OK);
@@ -92,7 +92,7 @@ TEST(curl_multi_callback, a_classifier_judges)
                                       .classifier = &(struct weir_classifier) { judge, &judged }),
                  NULL, 0, &pipeline),
         WEIR_E_NONE);
-    client_open(&client, pipeline, missing);
+    client_open(&client, pipeline, missing, NULL);
     client_start(&client, 0, NULL);
     client_drive(&client, 0);
     CHECK_EQ(client.last.status, WEIR_FAILED);
@@ -137,7 +137,7 @@ TEST(curl_multi_callback, the_private_pointer_stays_the_users)
 {
     struct client client;
     char *private = NULL;
-    client_open(&client, client_pipeline(crowded), answer_ok);
+    client_open(&client, client_pipeline(crowded), answer_ok, NULL);
     curl_easy_setopt(client.easy[0], CURLOPT_PRIVATE, "mine");
     client_start(&client, 0, NULL);
     curl_easy_getinfo(client.easy[0], CURLINFO_PRIVATE, &private);

@@ -24,7 +24,7 @@ static struct origin_answer moody(void *argument, const struct origin_request *r
 TEST(curl_multi, many_through_few_permits)
 {
     struct client client;
-    client_open(&client, client_pipeline(crowded), answer_ok);
+    client_open(&client, client_pipeline(crowded), answer_ok, NULL);
     for (int i = 0; i < MANY; i++) client_start(&client, i, NULL);
     struct weir_curl_multi_stats stats = weir_curl_multi_stats(client.guarded);
     CHECK_EQ(stats.transfers, MANY);
@@ -41,7 +41,8 @@ TEST(curl_multi, many_through_few_permits)
 TEST(curl_multi, retries_and_backs_off)
 {
     struct client client;
-    client_open(&client, client_pipeline((struct parts) { 100, WEIR_MS, PERMITS, MANY, 60 * WEIR_S }), moody);
+    client_open(
+        &client, client_pipeline((struct parts) { 100, WEIR_MS, PERMITS, MANY, 60 * WEIR_S }), moody, NULL);
     for (int i = 0; i < MANY; i++) client_start(&client, i, NULL);
     client_drive(&client, 0);
     CHECK_EQ(client.by_status[WEIR_OK], MANY);
@@ -56,7 +57,7 @@ TEST(curl_multi, a_refusal_is_told_at_once)
     struct client client;
     struct parts parts = crowded;
     parts.queue = 10;
-    client_open(&client, client_pipeline(parts), answer_ok);
+    client_open(&client, client_pipeline(parts), answer_ok, NULL);
     for (int i = 0; i < MANY; i++) {
         client_start(&client, i, NULL);
         CHECK_EQ(client.told, i < PERMITS + 10 ? 0 : i + 1 - PERMITS - 10);
@@ -73,7 +74,7 @@ TEST(curl_multi, a_deadline_stops_what_runs)
 {
     struct client client;
     struct parts parts = { 1, WEIR_MS, PERMITS, MANY, 20 * WEIR_MS };
-    client_open(&client, client_pipeline(parts), silent);
+    client_open(&client, client_pipeline(parts), silent, NULL);
     for (int i = 0; i < 24; i++) client_start(&client, i, NULL);
     client_drive(&client, 0);
     CHECK_EQ(client.by_status[WEIR_EXPIRED], 24);
@@ -96,7 +97,7 @@ static struct origin_answer half(void *argument, const struct origin_request *re
 TEST(curl_multi, a_deadline_leaves_the_flags)
 {
     struct client client;
-    client_open(&client, client_pipeline((struct parts) { 3, WEIR_MS, 0, 0, WEIR_S }), half);
+    client_open(&client, client_pipeline((struct parts) { 3, WEIR_MS, 0, 0, WEIR_S }), half, NULL);
     curl_easy_setopt(client.easy[0], CURLOPT_WRITEFUNCTION, swallow);
     client.begun++;
     CHECK_EQ(weir_curl_multi_start(client.guarded, client.pipeline,
@@ -114,7 +115,7 @@ TEST(curl_multi, a_deadline_leaves_the_flags)
 TEST(curl_multi, cancels_by_handle)
 {
     struct client client;
-    client_open(&client, client_pipeline(crowded), silent);
+    client_open(&client, client_pipeline(crowded), silent, NULL);
     for (int i = 0; i < MANY; i++) client_start(&client, i, NULL);
     client_drive(&client, PERMITS);
     CHECK(weir_curl_multi_cancel(client.guarded, client.easy[MANY - 1])); /* one that waits */
@@ -149,7 +150,7 @@ static void cancel_half(struct parts parts, origin_script *script, uint32_t requ
     struct client client;
     pthread_t thread;
     struct weir_context context;
-    client_open(&client, client_pipeline(parts), script);
+    client_open(&client, client_pipeline(parts), script, NULL);
     struct canceling canceling = { &client, NULL, requests };
     CHECK_EQ(weir_source_create(&canceling.source), WEIR_E_NONE);
     weir_context_child(&context, NULL, WEIR_NEVER, canceling.source);
@@ -184,7 +185,7 @@ TEST(curl_multi, a_cancel_from_another_thread_of_what_backs_off)
 TEST(curl_multi, late_posts_are_harmless)
 {
     struct client client;
-    client_open(&client, client_pipeline(crowded), answer_ok);
+    client_open(&client, client_pipeline(crowded), answer_ok, NULL);
     client_start(&client, 0, NULL);
     client_drive(&client, 0);
     struct transfer *transfer = client.guarded->pool;
@@ -228,7 +229,7 @@ TEST(curl_multi, a_permit_from_another_thread_wakes_the_loop)
     struct holding holding = { 0 };
     pthread_t thread;
     parts.permits = 1;
-    client_open(&client, client_pipeline(parts), answer_ok);
+    client_open(&client, client_pipeline(parts), answer_ok, NULL);
     holding.pipeline = client.pipeline;
     for (int i = 0; i < 2; i++) pthread_barrier_init(&holding.barrier[i], NULL, 2);
     CHECK_EQ(pthread_create(&thread, NULL, hold, &holding), 0);
