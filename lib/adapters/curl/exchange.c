@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* What the wire carries of time is milliseconds. */
+/* libcurl counts time in milliseconds; rounded up, so that it does not come before ours. */
 static long to_ms(uint64_t duration_ns)
 {
     uint64_t ms = duration_ns / WEIR_MS + (duration_ns % WEIR_MS != 0);

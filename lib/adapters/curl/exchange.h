@@ -15,7 +15,7 @@ struct exchange {
     CURL *easy;
     struct weir_curl_options options; /* .call only until the call has begun */
     struct weir_wire_out wire;        /* of options.wire */
-    uint32_t begun;                   /* attempts whose transfer has run */
+    uint32_t begun;                   /* attempts that were prepared */
     bool head_open;                   /* a response's head has begun and not ended */
     struct headers headers;
 };
