@@ -1,8 +1,9 @@
 /* Random programs against the multi driver: handles that start, are canceled by hand and by context, meet an origin in
  * every mood, run out of time, and start and cancel each other from within done. Each start is told once, nothing stays
- * taken, and the pipeline agrees (client_close()). */
+ * taken, and the pipeline agrees (client_close()). The same for blocking calls on several threads. */
 #include "curl/client.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 enum { STEPS = 2000, GROUPS = 4 };
@@ -110,4 +111,73 @@ static void run_storm(uint64_t seed)
 TEST(curl_storm, everything_at_once)
 {
     for (uint64_t seed = 1; seed <= 3; seed++) run_storm(seed);
+}
+
+/* ---- blocking calls ---- */
+
+enum { THREADS = 4, CALLS = 100 };
+
+struct crowd {
+    struct weir_pipeline *pipeline;
+    struct origin *origin;
+    struct weir_source *source[THREADS];
+};
+
+struct member {
+    struct crowd *crowd;
+    uint32_t number;
+    uint64_t ended[WEIR_STATUSES];
+};
+
+/* Now and then a thread cancels what another one waits for. */
+static void *call_many(void *argument)
+{
+    struct member *member = argument;
+    struct crowd *crowd = member->crowd;
+    struct weir_curl_body body = { 0 };
+    uint64_t state = member->number;
+    CURL *easy = handle_for(crowd->origin, "/");
+    for (int i = 0; i < CALLS; i++) {
+        struct weir_context context;
+        weir_context_child(&context, NULL, WEIR_NEVER, crowd->source[member->number]);
+        struct weir_source *other = crowd->source[random_from(&state) % THREADS];
+        if (random_from(&state) % 8 == 0) weir_source_reset(other);
+        struct weir_outcome outcome = weir_curl_perform(crowd->pipeline,
+            WEIR_CONFIG(weir_curl_options, .body = &body,
+                .call = WEIR_CONFIG(weir_call_options, .context = &context, .idempotent = i % 2 == 0)),
+            easy);
+        member->ended[outcome.status]++;
+    }
+    weir_curl_body_free(&body);
+    curl_easy_cleanup(easy);
+    return NULL;
+}
+
+TEST(curl_storm, threads)
+{
+    uint64_t moods = 20261130;
+    struct crowd crowd = { client_pipeline((struct parts) { 3, WEIR_MS, 2, THREADS, 20 * WEIR_MS }),
+        origin_start(in_a_mood, &moods), { NULL } };
+    struct member member[THREADS];
+    pthread_t thread[THREADS];
+    for (uint32_t i = 0; i < THREADS; i++) CHECK_EQ(weir_source_create(&crowd.source[i]), WEIR_E_NONE);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        member[i] = (struct member) { .crowd = &crowd, .number = i };
+        CHECK_EQ(pthread_create(&thread[i], NULL, call_many, &member[i]), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
+    struct weir_pipeline_stats stats = weir_pipeline_stats(crowd.pipeline);
+    CHECK_EQ(stats.begun, THREADS * CALLS);
+    CHECK_EQ(stats.in_flight, 0);
+    for (int status = 0; status < WEIR_STATUSES; status++) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < THREADS; i++) sum += member[i].ended[status];
+        CHECK_EQ(stats.ended[status], sum);
+    }
+    CHECK(stats.ended[WEIR_OK] > 0 && stats.ended[WEIR_EXPIRED] > 0 && stats.ended[WEIR_CANCELED] > 0);
+    check_bulkhead_empty(crowd.pipeline, 1);
+    origin_await_open(crowd.origin, 0); /* the threads have closed what they kept */
+    for (uint32_t i = 0; i < THREADS; i++) weir_source_release(crowd.source[i]);
+    weir_pipeline_destroy(crowd.pipeline);
+    origin_stop(crowd.origin);
 }
