@@ -39,3 +39,7 @@ foreach(library IN LISTS libraries)
     install(FILES ${PROJECT_BINARY_DIR}/${library}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
             COMPONENT ${development})
 endforeach()
+
+if(WEIR_DEB)
+    include(WeirDeb)
+endif()
