@@ -7,12 +7,12 @@ enum { TIMEOUT_MS = 2000, ATTEMPTS = 3 };
 const char bare_footer[] =
     "bare:    curl_easy_perform, a fixed timeout of 2 s, up to 3 attempts, no back-off, no budget.";
 
-bool bare_call(struct client *client, uint64_t arrival_ns, void *argument)
+enum answered bare_call(struct client *client, struct arrival arrival, void *argument)
 {
-    (void)arrival_ns, (void)argument;
+    (void)arrival, (void)argument;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         struct answer answer = client_get(client, TIMEOUT_MS);
-        if (answer.error == CURLE_OK && answer.status < 500) return answer.status == 200;
+        if (answer.error == CURLE_OK && answer.status < 500) return answer.status == 200 ? FRESH : IN_VAIN;
     }
-    return false;
+    return IN_VAIN;
 }

@@ -2,14 +2,6 @@
 
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
-
-uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 static size_t discard(char *data, size_t size, size_t count, void *argument)
 {
@@ -26,13 +18,10 @@ static curl_socket_t open_socket(void *argument, curlsocktype purpose, struct cu
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-bool client_open(struct client *client, uint16_t port, atomic_ulong *connects)
+bool client_open(struct client *client, atomic_ulong *connects)
 {
-    char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/", port);
     *client = (struct client) { .easy = curl_easy_init(), .connects = connects };
-    if (client->easy && !curl_easy_setopt(client->easy, CURLOPT_URL, url) &&
-        !curl_easy_setopt(client->easy, CURLOPT_NOSIGNAL, 1L) &&
+    if (client->easy && !curl_easy_setopt(client->easy, CURLOPT_NOSIGNAL, 1L) &&
         !curl_easy_setopt(client->easy, CURLOPT_PROXY, "") /* whatever the environment says */
         && !curl_easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, discard) &&
         !curl_easy_setopt(client->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) &&
@@ -46,6 +35,13 @@ void client_close(struct client *client)
 {
     curl_easy_cleanup(client->easy);
     client->easy = NULL;
+}
+
+void client_aim(struct client *client, uint16_t port)
+{
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", port);
+    curl_easy_setopt(client->easy, CURLOPT_URL, url);
 }
 
 struct answer client_get(struct client *client, long timeout_ms)

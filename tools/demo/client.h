@@ -7,9 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What bare and guarded callers promise their own callers, from the arrival of a call. */
-#define DEADLINE_NS UINT64_C(300000000)
-
 struct client {
     CURL *easy;
     atomic_ulong *connects; /* TCP connections attempted, over all clients of a side */
@@ -20,12 +17,14 @@ struct answer {
     int status;     /* of HTTP */
 };
 
-bool client_open(struct client *client, uint16_t port, atomic_ulong *connects);
+/* false: nothing is left. */
+bool client_open(struct client *client, atomic_ulong *connects);
+/* A client that was not opened is nothing. */
 void client_close(struct client *client);
 
+/* Its next requests go to that port of loopback. */
+void client_aim(struct client *client, uint16_t port);
 /* A plain blocking GET that takes at most timeout_ms. */
 struct answer client_get(struct client *client, long timeout_ms);
-
-uint64_t monotonic_ns(void);
 
 #endif

@@ -12,18 +12,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, LINE_BYTES = 64, STOP_TRIES = 200 };
+enum { LINE_BYTES = 64, STOP_TRIES = 200 };
 
-/* weir-origin lies beside the demo. */
-static bool origin_program(char path[PATH_BYTES])
+bool beside_program(const char *name, char *path, size_t size)
 {
-    static const char name[] = "/weir-origin";
-    ssize_t size = readlink("/proc/self/exe", path, PATH_BYTES - sizeof name);
-    if (size <= 0) return false;
-    path[size] = '\0';
+    ssize_t length = readlink("/proc/self/exe", path, size);
+    if (length <= 0 || (size_t)length >= size) return false;
+    path[length] = '\0';
     char *slash = strrchr(path, '/');
-    if (!slash) return false;
-    memcpy(slash, name, sizeof name);
+    if (!slash || strlen(name) + 1 >= size - (size_t)(slash - path)) return false;
+    strcpy(slash + 1, name);
     return true;
 }
 
@@ -48,12 +46,11 @@ static int reserve_port(uint16_t *port)
 
 static pid_t spawn(const struct origin *origin, int input, int output)
 {
-    char program[PATH_BYTES], port[8], seed[24];
-    if (!origin_program(program)) return 0;
+    char port[8], seed[24];
     snprintf(port, sizeof port, "%u", origin->port);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)origin->seed);
     /* posix_spawn() takes char * and changes nothing */
-    char *arguments[] = { program, (char *)"--port", port, (char *)"--seed", seed, NULL };
+    char *arguments[] = { (char *)origin->program, (char *)"--port", port, (char *)"--seed", seed, NULL };
 
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -66,11 +63,11 @@ static pid_t spawn(const struct origin *origin, int input, int output)
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigmask(&attributes, &none);
     pid_t pid = 0;
-    int error = posix_spawn(&pid, program, &actions, &attributes, arguments, environ);
+    int error = posix_spawn(&pid, origin->program, &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (error) {
-        fprintf(stderr, "weir-demo: cannot start %s: %s\n", program, strerror(error));
+        fprintf(stderr, "weir-demo: cannot start %s: %s\n", origin->program, strerror(error));
         return 0;
     }
     return pid;
@@ -140,9 +137,9 @@ void origin_stop(struct origin *origin)
     origin->commands = origin->answers = NULL;
 }
 
-bool origin_open(struct origin *origin, uint64_t seed)
+bool origin_open(struct origin *origin, const char *program, uint64_t seed)
 {
-    *origin = (struct origin) { .seed = seed };
+    *origin = (struct origin) { .program = program, .seed = seed };
     origin->keeper = reserve_port(&origin->port);
     if (origin->keeper < 0) {
         perror("weir-demo: cannot reserve a port");

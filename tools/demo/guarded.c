@@ -2,6 +2,7 @@
  * timeout for each attempt. weir_pipeline_standard() makes the same order, its times meant for
  * outages of minutes. Those of the demo last seconds, so its breaker's times are a tenth of the
  * defaults or less; what else differs from a default says why. */
+#include "pace.h"
 #include "sides.h"
 
 #include <errno.h>
@@ -122,15 +123,15 @@ static struct weir_outcome get(void *argument, const struct weir_attempt *attemp
     }
 }
 
-bool guarded_call(struct client *client, uint64_t arrival_ns, void *argument)
+enum answered guarded_call(struct client *client, struct arrival arrival, void *argument)
 {
     const struct guard *guard = argument;
     struct request request = { .client = client };
     struct weir_context context; /* the deadline counts from the arrival, not from this line */
-    weir_context_child(&context, NULL, arrival_ns + DEADLINE_NS, NULL);
+    weir_context_child(&context, NULL, arrival.at_ns + DEADLINE_NS, NULL);
     struct weir_outcome outcome = weir_run(guard->pipeline,
         WEIR_CONFIG(weir_call_options, .idempotent = true, .context = &context), get, &request);
-    return outcome.status == WEIR_OK && request.status == 200;
+    return outcome.status == WEIR_OK && request.status == 200 ? FRESH : IN_VAIN;
 }
 
 struct breaker_times guard_times(struct guard *guard)

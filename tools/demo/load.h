@@ -9,50 +9,61 @@
 #include <pthread.h>
 #include <stddef.h>
 
-enum { CALLS_PER_S = 300, WORKERS = 32 };
+/* A call of some kind, which says where it goes. */
+struct arrival {
+    uint64_t at_ns; /* relative to the start of the run; told to a call: an instant */
+    unsigned kind;
+};
 
-/* Instants of arrival, ascending, relative to the start of the run. Poisson arrivals. */
+/* Ascending. Poisson arrivals, per_s[kind] a second of each kind. */
 struct schedule {
-    uint64_t *arrival_ns;
+    struct arrival *arrivals;
     size_t calls;
 };
-bool schedule_create(struct schedule *schedule, double seconds, uint64_t seed);
+bool schedule_create(
+    struct schedule *schedule, double seconds, const unsigned *per_s, unsigned kinds, uint64_t seed);
 void schedule_destroy(struct schedule *schedule);
 
-/* One call on one of the load's threads. arrival_ns is an instant of CLOCK_MONOTONIC; whether the
- * answer was fresh (HTTP 200). */
-typedef bool call_function(struct client *client, uint64_t arrival_ns, void *argument);
+/* What a caller has in hand: nothing yet; an error or a refusal; something marked as not fresh; HTTP 200. */
+enum answered { UNANSWERED, IN_VAIN, MARKED, FRESH };
+
+/* One call on one of the load's threads, by a client that is aimed at its origin. */
+typedef enum answered call_function(struct client *client, struct arrival arrival, void *argument);
 
 struct sample {
-    uint64_t latency_ns; /* from the arrival until the caller had its answer, whatever it was */
-    bool fresh;
+    uint64_t latency_ns; /* from the arrival until the caller had its answer, or until now */
+    enum answered answered;
 };
 
 struct load {
     call_function *call;
     void *argument; /* of call */
     const struct schedule *schedule;
+    const uint16_t *ports; /* by kind; borrowed */
     uint64_t start_ns;
-    struct sample *samples; /* one for each call of the schedule */
+    unsigned workers;
     atomic_ulong connects;
-    atomic_size_t next; /* call to take up */
+    /* What follows belongs to load_start(). */
+    atomic_ullong *samples; /* one for each call of the schedule: load_sample() */
+    atomic_size_t next;     /* call to take up */
     atomic_bool stopped;
-    struct client clients[WORKERS];
     struct load_worker {
         pthread_t thread;
         struct load *load;
-        struct client *client;
-    } workers[WORKERS];
+        struct client client;
+    } * team;
 };
 
 /* Starts the threads; the first call arrives at start_ns or later. On false nothing is left. */
-bool load_start(struct load *load, const struct schedule *schedule, uint16_t port, uint64_t start_ns,
-    call_function *call, void *argument);
+bool load_start(struct load *load);
 /* Takes no further call up; those that run go on. */
 void load_stop(struct load *load);
 /* Waits until the schedule is worked off, or after load_stop() for the calls that run. */
 void load_join(struct load *load);
 /* After load_join(). */
 void load_destroy(struct load *load);
+
+/* How call i is doing at now_ns. Also while the load runs, from any thread. */
+struct sample load_sample(const struct load *load, size_t i, uint64_t now_ns);
 
 #endif

@@ -1,5 +1,7 @@
 #include "measure.h"
 
+#include "pace.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -7,14 +9,16 @@
 #define RECOVERY_WINDOW_S 0.5 /* long enough that its count is not noise */
 #define RECOVERED 0.9
 
-const char *const phase_names[PHASES] = { "healthy", "errors", "slow", "silent", "gone", "back" };
-
 /* The first call that arrived at from_s or later. */
 static size_t first_call(const struct schedule *schedule, double from_s)
 {
-    size_t i = 0;
-    while (i < schedule->calls && (double)schedule->arrival_ns[i] < from_s * 1e9) i++;
-    return i;
+    size_t low = 0, high = schedule->calls;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if ((double)schedule->arrivals[middle].at_ns < from_s * 1e9) low = middle + 1;
+        else high = middle;
+    }
+    return low;
 }
 
 static int compare(const void *left, const void *right)
@@ -31,46 +35,55 @@ static double percentile_ms(const uint64_t *sorted_ns, size_t count, double perc
     return (double)sorted_ns[rank ? rank - 1 : 0] / 1e6;
 }
 
-static bool is_good(const struct sample *sample)
+static void add(struct call_figures *figures, struct sample sample, uint64_t deadline_ns)
 {
-    return sample->fresh && sample->latency_ns <= DEADLINE_NS;
+    bool in_time = sample.latency_ns <= deadline_ns;
+    figures->calls++;
+    figures->fresh += in_time && sample.answered == FRESH;
+    figures->answered += in_time && sample.answered >= MARKED;
+    figures->in_vain += sample.answered == IN_VAIN;
+    figures->stuck += !in_time && sample.latency_ns - deadline_ns > GRACE_NS;
 }
 
-bool measure_side(const struct load *load, double from_s, double to_s, struct side_figures *figures)
+bool measure_calls(const struct load *load, struct span span, struct call_figures *figures)
 {
-    size_t first = first_call(load->schedule, from_s);
-    size_t calls = first_call(load->schedule, to_s) - first;
-    uint64_t *latency_ns = calloc(calls + 1, sizeof *latency_ns);
+    size_t first = first_call(load->schedule, span.from_s), end = first_call(load->schedule, span.to_s);
+    uint64_t now_ns = monotonic_ns();
+    uint64_t *latency_ns = calloc(end - first + 1, sizeof *latency_ns);
     if (!latency_ns) return false;
-    *figures = (struct side_figures) { .calls = calls };
-    for (size_t i = 0; i < calls; i++) {
-        const struct sample *sample = &load->samples[first + i];
-        latency_ns[i] = sample->latency_ns;
-        figures->fresh += is_good(sample);
-        figures->stuck += sample->latency_ns > DEADLINE_NS + GRACE_NS;
+    *figures = (struct call_figures) { 0 };
+    for (size_t i = first; i < end; i++) {
+        if (load->schedule->arrivals[i].kind != span.kind) continue;
+        struct sample sample = load_sample(load, i, now_ns);
+        latency_ns[figures->calls] = sample.latency_ns;
+        add(figures, sample, span.deadline_ns);
     }
-    qsort(latency_ns, calls, sizeof *latency_ns, compare);
-    figures->goodput = (double)figures->fresh / (to_s - from_s);
-    figures->p50_ms = percentile_ms(latency_ns, calls, 50);
-    figures->p99_ms = percentile_ms(latency_ns, calls, 99);
+    qsort(latency_ns, figures->calls, sizeof *latency_ns, compare);
+    figures->p50_ms = percentile_ms(latency_ns, figures->calls, 50);
+    figures->p99_ms = percentile_ms(latency_ns, figures->calls, 99);
     free(latency_ns);
     return true;
 }
 
-static double goodput(const struct load *load, double from_s, double to_s)
+double measure_goodput(const struct load *load, struct span span)
 {
-    size_t good = 0, end = first_call(load->schedule, to_s);
-    for (size_t i = first_call(load->schedule, from_s); i < end; i++) good += is_good(&load->samples[i]);
-    return (double)good / (to_s - from_s);
+    struct call_figures figures = { 0 };
+    size_t end = first_call(load->schedule, span.to_s);
+    for (size_t i = first_call(load->schedule, span.from_s); i < end; i++)
+        if (load->schedule->arrivals[i].kind == span.kind)
+            add(&figures, load_sample(load, i, 0), span.deadline_ns);
+    return (double)figures.fresh / (span.to_s - span.from_s);
 }
 
-double measure_recovery(const struct load *load, double from_s, double to_s, double healthy_goodput)
+double measure_recovery(const struct load *load, struct span span, double healthy_goodput)
 {
     double enough = RECOVERED * healthy_goodput;
     for (int step = 0;; step++) {
-        double at = from_s + step * RECOVERY_STEP_S;
-        if (at + RECOVERY_WINDOW_S > to_s) return NAN;
-        if (goodput(load, at, at + RECOVERY_WINDOW_S) >= enough && goodput(load, at, to_s) >= enough)
-            return at - from_s;
+        struct span rest = span, window = span;
+        window.from_s = rest.from_s = span.from_s + step * RECOVERY_STEP_S;
+        window.to_s = window.from_s + RECOVERY_WINDOW_S;
+        if (window.to_s > span.to_s) return NAN;
+        if (measure_goodput(load, window) >= enough && measure_goodput(load, rest) >= enough)
+            return rest.from_s - span.from_s;
     }
 }

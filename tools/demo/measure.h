@@ -1,33 +1,33 @@
-/* From samples to the figures of a phase. */
+/* From samples to figures. */
 #ifndef DEMO_MEASURE_H
 #define DEMO_MEASURE_H
 
 #include "load.h"
-#include "sides.h"
-
-enum phase { HEALTHY, ERRORS, SLOW, SILENT, GONE, BACK, PHASES };
-extern const char *const phase_names[PHASES];
 
 #define GRACE_NS UINT64_C(50000000) /* unanswered so long after its deadline a call is stuck */
 
-struct side_figures {
-    size_t calls, fresh; /* fresh: answered 200 within the deadline */
-    double goodput, p50_ms, p99_ms;
-    uint64_t origin_calls; /* requests that reached the origin; in GONE: connections attempted */
+/* Which calls: those of a kind that arrived in [from_s, to_s) of the run. */
+struct span {
+    double from_s, to_s;
+    unsigned kind;
+    uint64_t deadline_ns; /* in time is by then, from the arrival; UINT64_MAX: whenever */
+};
+
+struct call_figures {
+    size_t calls;
+    size_t fresh;    /* answered 200 in time */
+    size_t answered; /* the same, or marked as a stand-in */
+    size_t in_vain;  /* an error or a refusal, whenever */
     size_t stuck;
+    double p50_ms, p99_ms; /* until there was any answer; until now, where there is none yet */
 };
 
-struct phase_figures {
-    double seconds;
-    struct side_figures bare, guarded;
-    struct breaker_times states;
-    double recover_s; /* NAN: does not apply or did not happen */
-};
+/* Also while the load runs. false: out of memory. */
+bool measure_calls(const struct load *load, struct span span, struct call_figures *figures);
 
-/* The calls that arrived in [from_s, to_s) of the run. false: out of memory. */
-bool measure_side(const struct load *load, double from_s, double to_s, struct side_figures *figures);
-
-/* Seconds after from_s from which on goodput stayed at 90 % of healthy_goodput; NAN if never. */
-double measure_recovery(const struct load *load, double from_s, double to_s, double healthy_goodput);
+/* Fresh answers a second. */
+double measure_goodput(const struct load *load, struct span span);
+/* Seconds after its begin from which on goodput stayed at 90 % of healthy_goodput; NAN if never. */
+double measure_recovery(const struct load *load, struct span span, double healthy_goodput);
 
 #endif

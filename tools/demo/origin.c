@@ -7,6 +7,7 @@
  *     errors     40 % of the requests answer 500 at once, the others as healthy
  *     slow       200 after about 50 ms of work
  *     silent     accepts, reads, never answers
+ *     stalled    as healthy after about 2.5 s of waiting for something else, however many wait
  *     count      the number of requests that have reached it
  * At the end of its input it stops; it dies with its parent.
  *
@@ -30,9 +31,10 @@
 enum { WORKERS = 8, CONNECTIONS_MAX = 512, ERROR_PERCENT = 40, STACK_BYTES = 256 * 1024 };
 #define SERVICE_NS 5000000U
 #define SLOW_FACTOR 10U
+#define STALL_NS UINT64_C(2500000000)
 
-enum mode { HEALTHY, ERRORS, SLOW, SILENT, MODES };
-static const char *const mode_names[MODES] = { "healthy", "errors", "slow", "silent" };
+enum mode { HEALTHY, ERRORS, SLOW, SILENT, STALLED, MODES };
+static const char *const mode_names[MODES] = { "healthy", "errors", "slow", "silent", "stalled" };
 
 static struct {
     pthread_mutex_t lock;
@@ -61,12 +63,26 @@ static void sleep_ns(uint64_t duration_ns)
     while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR) continue;
 }
 
+/* Under the lock: until the time is over or the stall is. */
+static void stall(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t until_ns = (uint64_t)until.tv_nsec + STALL_NS * 9 / 10 + draw() % (STALL_NS / 5);
+    until.tv_sec += (time_t)(until_ns / 1000000000U);
+    until.tv_nsec = (long)(until_ns % 1000000000U);
+    int error = 0;
+    while (origin.mode == STALLED && !origin.stopping && error != ETIMEDOUT)
+        error = pthread_cond_clockwait(&origin.changed, &origin.lock, CLOCK_MONOTONIC, &until);
+}
+
 /* The status to answer with after the work is done; 0: close the connection without an answer. */
 static unsigned serve(void)
 {
     unsigned status = 0;
     pthread_mutex_lock(&origin.lock);
     origin.requests++;
+    if (origin.mode == STALLED) stall();
     while (origin.mode == SILENT && !origin.stopping) pthread_cond_wait(&origin.changed, &origin.lock);
     if (origin.mode == ERRORS && draw() % 100 < ERROR_PERCENT) {
         pthread_mutex_unlock(&origin.lock);

@@ -2,7 +2,7 @@
 #ifndef DEMO_REPORT_H
 #define DEMO_REPORT_H
 
-#include "measure.h"
+#include "phases.h"
 
 void report_table(const struct phase_figures figures[PHASES]);
 /* false: said why on stderr. */

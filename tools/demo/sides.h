@@ -2,13 +2,15 @@
 #ifndef DEMO_SIDES_H
 #define DEMO_SIDES_H
 
-#include "client.h"
+#include "load.h"
 
-#include <pthread.h>
 #include <weir/weir.h>
 
+/* What bare and guarded callers promise their own callers, from the arrival of a call. */
+#define DEADLINE_NS UINT64_C(300000000)
+
 /* As it is often written: a generous timeout, three tries, no back-off. argument: unused. */
-bool bare_call(struct client *client, uint64_t arrival_ns, void *argument);
+enum answered bare_call(struct client *client, struct arrival arrival, void *argument);
 extern const char bare_footer[];
 
 /* How long the breaker was in each state. */
@@ -28,7 +30,7 @@ struct guard {
 bool guard_open(struct guard *guard);
 void guard_close(struct guard *guard);
 /* argument: the struct guard. */
-bool guarded_call(struct client *client, uint64_t arrival_ns, void *argument);
+enum answered guarded_call(struct client *client, struct arrival arrival, void *argument);
 extern const char guarded_footer[];
 
 /* Since guard_open(). */
