@@ -16,31 +16,19 @@ static struct weir_outcome stand_in(void *argument, const struct weir_attempt *a
 }
 
 /* The preset, and a fallback just inside of its deadline. */
-static enum weir_error with_fallback(const char *name, struct weir_pipeline **pipeline)
+static enum weir_error open_with_fallback(const char *name, struct weir_pipeline **pipeline)
 {
-    struct weir_pipeline *standard;
-    struct weir_policy *order[WEIR_POLICIES_MAX], *fallback;
-    enum weir_error error =
-        weir_pipeline_standard(WEIR_CONFIG(weir_standard_config, .name = name), &standard);
-    if (error) return error;
-    error = weir_fallback_create(
-        WEIR_CONFIG(weir_fallback_config, .function = stand_in, .reserve_ns = RESERVE_NS), &fallback);
-    if (!error) {
-        size_t count = 0;
-        for (size_t i = 0; i < weir_pipeline_count(standard); i++) {
-            order[count++] = weir_pipeline_policy(standard, i);
-            if (i == 0) order[count++] = fallback;
-        }
-        error = weir_pipeline_create(WEIR_CONFIG(weir_pipeline_config, .name = name), order, count, pipeline);
-        weir_policy_release(fallback);
-    }
-    weir_pipeline_destroy(standard);
-    return error;
+    struct weir_policy *fallback;
+    enum weir_error error = weir_pipeline_standard(WEIR_CONFIG(weir_standard_config, .name = name), pipeline);
+    if (!error)
+        error = weir_fallback_create(
+            WEIR_CONFIG(weir_fallback_config, .function = stand_in, .reserve_ns = RESERVE_NS), &fallback);
+    return error ? error : pipeline_insert(pipeline, 1, fallback);
 }
 
 static enum weir_error open_pipelines(struct weir_pipeline *pipelines[KINDS])
 {
-    enum weir_error error = with_fallback("ill", &pipelines[ILL]);
+    enum weir_error error = open_with_fallback("ill", &pipelines[ILL]);
     if (!error)
         error = weir_pipeline_standard(WEIR_CONFIG(weir_standard_config, .name = "well"), &pipelines[WELL]);
     return error;
@@ -65,7 +53,8 @@ static void print(const struct incident_figures *figures)
         "%-9s %9d %12s %12s %12s %12s\n", "original", ORIGINAL_WAITING, "99.99 to 23", "-", "dragged", "-");
     printf(
         "\nbare:     curl_easy_perform with a timeout of %ld s, as many clients come with.\n"
-        "guarded:  weir_pipeline_standard() for each dependency, nothing configured; around the hanging one "
+        "guarded:  weir_curl_perform, weir_pipeline_standard() for each dependency, nothing configured; "
+        "around the hanging one "
         "a\n"
         "          fallback, for which the last %d ms of the deadline are kept.\n"
         "original: a breaker without a failure-rate condition never opened; payments was dragged down too.\n"

@@ -34,6 +34,7 @@ bool client_open(struct client *client, atomic_ulong *connects)
 void client_close(struct client *client)
 {
     curl_easy_cleanup(client->easy);
+    weir_curl_body_free(&client->body);
     client->easy = NULL;
 }
 

@@ -6,10 +6,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <weir/curl.h>
 
 struct client {
     CURL *easy;
-    atomic_ulong *connects; /* TCP connections attempted, over all clients of a side */
+    struct weir_curl_body body; /* of the guarded calls */
+    atomic_ulong *connects;     /* TCP connections attempted, over all clients of a side */
 };
 
 struct answer {
@@ -24,7 +26,7 @@ void client_close(struct client *client);
 
 /* Its next requests go to that port of loopback. */
 void client_aim(struct client *client, uint16_t port);
-/* A plain blocking GET that takes at most timeout_ms. */
+/* A plain blocking GET, its body thrown away, that takes at most timeout_ms. */
 struct answer client_get(struct client *client, long timeout_ms);
 
 #endif

@@ -1,28 +1,12 @@
 #include "incident.h"
 
 #include "control.h"
+#include "gauge.h"
 #include "pace.h"
 
-#include <errno.h>
 #include <sys/resource.h>
 
 #define START_NS UINT64_C(300000000) /* when all the threads are there */
-
-/* How many are in it now, and were at most. */
-struct gauge {
-    atomic_uint now, most;
-};
-
-static void gauge_enter(struct gauge *gauge)
-{
-    unsigned now = atomic_fetch_add(&gauge->now, 1) + 1, most = atomic_load(&gauge->most);
-    while (now > most && !atomic_compare_exchange_weak(&gauge->most, &most, now)) continue;
-}
-
-static void gauge_leave(struct gauge *gauge)
-{
-    atomic_fetch_sub(&gauge->now, 1);
-}
 
 struct side {
     const struct incident *incident;
@@ -53,42 +37,54 @@ static enum answered bare_call(struct client *client, struct arrival arrival, vo
     return answer.error == CURLE_OK && answer.status == 200 ? FRESH : IN_VAIN;
 }
 
-struct transfer {
-    struct client *client;
-    struct gauge *waiting;
-    int status; /* of HTTP, of the last attempt */
-};
-
-static struct weir_outcome get(void *argument, const struct weir_attempt *attempt)
-{
-    struct transfer *transfer = argument;
-    gauge_enter(transfer->waiting);
-    struct answer answer = client_get(transfer->client, weir_attempt_left_ms(attempt));
-    gauge_leave(transfer->waiting);
-    transfer->status = answer.status;
-    switch (answer.error) {
-    case CURLE_OK: return weir_from_http(answer.status);
-    case CURLE_COULDNT_CONNECT: return weir_from_errno(ECONNREFUSED);
-    case CURLE_OPERATION_TIMEDOUT: return weir_from_errno(ETIMEDOUT);
-    default: return weir_from_errno(EIO);
-    }
-}
-
 static enum answered guarded_call(struct client *client, struct arrival arrival, void *argument)
 {
     struct side *side = argument;
-    struct transfer transfer = { .client = client, .waiting = &side->waiting[arrival.kind] };
     uint64_t deadline_ns = side->incident->deadline_ns;
     struct weir_context context; /* the deadline counts from the arrival, not from this line */
     weir_context_child(
         &context, NULL, deadline_ns == WEIR_NEVER ? WEIR_NEVER : arrival.at_ns + deadline_ns, NULL);
     gauge_enter(&side->held[arrival.kind]);
-    struct weir_outcome outcome = weir_run(side->pipelines[arrival.kind],
-        WEIR_CONFIG(weir_call_options, .idempotent = true, .context = &context), get, &transfer);
+    struct weir_outcome outcome = weir_curl_perform(side->pipelines[arrival.kind],
+        WEIR_CONFIG(weir_curl_options, .body = &client->body,
+            .call = WEIR_CONFIG(weir_call_options, .idempotent = true, .context = &context)),
+        client->easy);
     gauge_leave(&side->held[arrival.kind]);
     if (outcome.status != WEIR_OK) return IN_VAIN;
     if (outcome.flags & WEIR_DEGRADED) return MARKED;
-    return transfer.status == 200 ? FRESH : IN_VAIN;
+    return outcome.code == 200 ? FRESH : IN_VAIN;
+}
+
+/* ---- the guarded side's pipelines ---- */
+
+enum weir_error pipeline_insert(struct weir_pipeline **pipeline, size_t at, struct weir_policy *policy)
+{
+    struct weir_policy *order[WEIR_POLICIES_MAX];
+    struct weir_pipeline *made = NULL;
+    size_t count = weir_pipeline_count(*pipeline) + 1;
+    for (size_t i = 0; i < count; i++)
+        order[i] = i == at ? policy : weir_pipeline_policy(*pipeline, i < at ? i : i - 1);
+    enum weir_error error = weir_pipeline_create(
+        WEIR_CONFIG(weir_pipeline_config, .name = weir_pipeline_name(*pipeline)), order, count, &made);
+    weir_policy_release(policy);
+    if (error) return error;
+    weir_pipeline_destroy(*pipeline);
+    *pipeline = made;
+    return error;
+}
+
+/* What the incident wants, and innermost a gauge. */
+static enum weir_error open_pipelines(struct side *side)
+{
+    enum weir_error error = side->incident->open(side->pipelines);
+    for (int kind = 0; kind < KINDS && !error; kind++) {
+        struct weir_policy *gauge;
+        error = gauge_policy(&side->waiting[kind], &gauge);
+        if (!error)
+            error =
+                pipeline_insert(&side->pipelines[kind], weir_pipeline_count(side->pipelines[kind]), gauge);
+    }
+    return error;
 }
 
 /* ---- the run ---- */
@@ -198,12 +194,12 @@ static enum incident_end run_origins(
 static enum incident_end run_guarded(
     struct replay *replay, const char *program, uint64_t seed, struct incident_figures *figures)
 {
-    struct weir_pipeline **pipelines = replay->sides[INCIDENT_GUARDED].pipelines;
+    struct side *side = &replay->sides[INCIDENT_GUARDED];
     enum incident_end end = INCIDENT_BROKEN;
-    enum weir_error error = replay->incident->open(pipelines);
+    enum weir_error error = open_pipelines(side);
     if (error) fprintf(stderr, "weir-demo: %s: %s\n", weir_error_name(error), weir_error_text());
     else end = run_origins(replay, program, seed, figures);
-    for (int kind = 0; kind < KINDS; kind++) weir_pipeline_destroy(pipelines[kind]);
+    for (int kind = 0; kind < KINDS; kind++) weir_pipeline_destroy(side->pipelines[kind]);
     return end;
 }
 

@@ -61,7 +61,8 @@ static void print(const struct incident_figures *figures)
     printf("%-9s %9s %9.0f %9d %9s\n", " isolated", "", ORIGINAL_GUARDED_MS, 0, "");
     printf(
         "\nbare:    one pool of %u threads for all paths; curl_easy_perform with a timeout of %ld s.\n"
-        "guarded: the same pool and timeout; for each path weir's bulkhead: %d permits, at most %.0f s of\n"
+        "guarded: the same pool and timeout, weir_curl_perform; for each path a bulkhead: %d permits, at "
+        "most %.0f s of\n"
         "         waiting for one, at most %d in line.\n"
         "Both: %u calls a second to the slow path, %u to the others (Poisson, the same schedule). Slow is "
         "an\n"

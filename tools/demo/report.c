@@ -83,46 +83,31 @@ bool report_json(const struct phase_figures figures[PHASES], const char *path)
     return written;
 }
 
-/* How far two counts out of `calls` may lie apart by chance: three standard deviations of their
- * difference, and 1 % of the calls, as a machine with other work may delay some of a side. */
-static double tolerance(size_t calls, size_t left, size_t right)
-{
-    double rate = calls ? (double)(left + right) / (2 * (double)calls) : 0;
-    return 3 * sqrt(2 * (double)calls * rate * (1 - rate)) + 0.01 * (double)calls;
-}
+/* The goals, in every phase:
+ * goodput  not lower than bare's. In healthy and back, where there is nothing to gain, at least 97 % of it: once
+ *          the origin is back, whoever hammers it all the time notices first, and weir when it next asks.
+ * p99      every caller has an answer by the deadline and its grace.
+ * recovery within twice the time that the breaker refuses before it asks again. */
+#define EVEN 0.97
 
-/* The rules, for the phases that hurt:
- * goodput  not lower than bare's, beyond the tolerance. Once the origin is back, whoever hammers it
- *          all the time notices first; weir asks when its breaker's time is over. Those calls are
- *          the price of leaving a dead origin alone: allowed are as many as its times explain.
- * p99      not higher than bare's, unless within the deadline and its grace: in time is in time.
- * stuck    not more than bare's, beyond the tolerance.
- * recovery of the guarded load within the last phase. */
 static bool judge(enum phase phase, const struct phase_figures *figures)
 {
     const struct side_figures *bare = &figures->bare, *guarded = &figures->guarded;
+    double share = phase == HEALTHY || phase == BACK ? EVEN : 1, open_s = guard_open_s();
     bool good = true;
-    double allowed = tolerance(bare->of.calls, bare->of.fresh, guarded->of.fresh);
-    if (phase == BACK) allowed += guard_return_s() * CALLS_PER_S;
-    if ((double)guarded->of.fresh + allowed < (double)bare->of.fresh) {
-        printf("FAILED %s: goodput: %zu fresh answers guarded, %zu bare, %.0f fewer are allowed\n",
-            phase_names[phase], guarded->of.fresh, bare->of.fresh, allowed);
+    if ((double)guarded->of.fresh < share * (double)bare->of.fresh) {
+        printf("FAILED %s: goodput: %.1f a second guarded, %.1f bare, expected at least %.0f %% of it\n",
+            phase_names[phase], guarded->goodput, bare->goodput, share * 100);
         good = false;
     }
-    if (guarded->of.p99_ms > bare->of.p99_ms && guarded->of.p99_ms > DEADLINE_MS + GRACE_MS) {
-        printf("FAILED %s: p99: %.1f ms guarded, %.1f ms bare\n", phase_names[phase], guarded->of.p99_ms,
-            bare->of.p99_ms);
+    if (guarded->of.p99_ms > DEADLINE_MS + GRACE_MS) {
+        printf("FAILED %s: p99: %.1f ms guarded, expected at most %.0f ms\n", phase_names[phase],
+            guarded->of.p99_ms, DEADLINE_MS + GRACE_MS);
         good = false;
     }
-    allowed = tolerance(bare->of.calls, bare->of.stuck, guarded->of.stuck);
-    if ((double)guarded->of.stuck > (double)bare->of.stuck + allowed) {
-        printf("FAILED %s: stuck: %zu calls guarded, %zu bare, %.0f more are allowed\n", phase_names[phase],
-            guarded->of.stuck, bare->of.stuck, allowed);
-        good = false;
-    }
-    if (phase == BACK && isnan(figures->recover_s)) {
-        printf("FAILED %s: recovery: guarded goodput did not come back to 90 %% of healthy\n",
-            phase_names[phase]);
+    if (phase == BACK && !(figures->recover_s <= 2 * open_s)) { /* NAN: it never did */
+        printf("FAILED %s: recovery: after %.2f s, expected at most %.2f s\n", phase_names[phase],
+            figures->recover_s, 2 * open_s);
         good = false;
     }
     return good;
@@ -131,9 +116,11 @@ static bool judge(enum phase phase, const struct phase_figures *figures)
 bool report_verdict(const struct phase_figures figures[PHASES])
 {
     bool good = true;
-    for (enum phase phase = ERRORS; phase < PHASES; phase++) good = judge(phase, &figures[phase]) && good;
+    for (enum phase phase = HEALTHY; phase < PHASES; phase++) good = judge(phase, &figures[phase]) && good;
     if (good)
-        printf("\nGuarded passed the rules of every phase that hurts (tools/demo/report.c), and recovered by "
-               "itself.\n");
+        printf("\nIn every phase: goodput at least that of bare (97 %% in healthy and back), p99 at most "
+               "%.0f ms;\n"
+               "recovered within %.2f s.\n",
+            DEADLINE_MS + GRACE_MS, 2 * guard_open_s());
     return good;
 }

@@ -7,7 +7,7 @@
 void report_table(const struct phase_figures figures[PHASES]);
 /* false: said why on stderr. */
 bool report_json(const struct phase_figures figures[PHASES], const char *path);
-/* Prints each rule that the guarded load broke; whether there was none. */
+/* Prints each goal that was missed; whether there was none. */
 bool report_verdict(const struct phase_figures figures[PHASES]);
 
 #endif

@@ -15,15 +15,14 @@ extern const char bare_footer[];
 
 /* How long the breaker was in each state. */
 struct breaker_times {
-    double seconds[4]; /* by enum weir_breaker_state */
+    enum weir_breaker_state state; /* now */
+    double seconds[4];             /* by enum weir_breaker_state */
 };
 
 struct guard {
     struct weir_pipeline *pipeline;
-    pthread_mutex_t lock; /* of what follows, which the pipeline's events keep up to date */
-    enum weir_breaker_state state;
-    uint64_t since_ns;
-    struct breaker_times times; /* up to since_ns */
+    struct weir_policy *breaker; /* of it */
+    uint64_t opened_ns;
 };
 
 /* false: said why on stderr, nothing is left. */
@@ -34,9 +33,8 @@ enum answered guarded_call(struct client *client, struct arrival arrival, void *
 extern const char guarded_footer[];
 
 /* Since guard_open(). */
-struct breaker_times guard_times(struct guard *guard);
-/* How many seconds of load its breaker may cost the callers of an origin that has come back: until
- * it asks again, and while it lets in a rising share. */
-double guard_return_s(void);
+struct breaker_times guard_times(const struct guard *guard);
+/* For how long its breaker refuses at most before it asks again. */
+double guard_open_s(void);
 
 #endif
