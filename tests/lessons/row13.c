@@ -1,17 +1,13 @@
 /* Row 13: one dependency hangs, and the threads that wait for it are all that there are. The demo's incident, shorter. */
 #include "lessons/claim.h"
-
-#include "incident.h"
-
-#include <signal.h>
+#include "lessons/replay.h"
 
 #define SECONDS 8
-#define SEED 1
 
 static bool avalanches(void)
 {
     struct incident_figures figures;
-    if (incident_measure(&avalanche, WEIR_ORIGIN, SECONDS, SEED, &figures) != INCIDENT_MEASURED) return false;
+    if (!replays(&avalanche, SECONDS, &figures)) return false;
     for (int side = 0; side < INCIDENT_SIDES; side++) {
         const struct call_figures *ill = &figures.of[side][ILL], *well = &figures.of[side][WELL];
         printf("%s %u threads waiting, %.2f %% of %zu answered by the deadline, %.2f %% of %zu of the "
@@ -26,6 +22,5 @@ static bool avalanches(void)
 int main(int argc, char **argv)
 {
     static const struct claim row[] = { { "avalanche", avalanches } };
-    signal(SIGPIPE, SIG_IGN);
     return claims(row, sizeof row / sizeof *row, argc, argv);
 }

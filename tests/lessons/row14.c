@@ -1,17 +1,13 @@
 /* Row 14: one path is slow, and the pool's threads are all on it. The demo's incident, shorter. */
 #include "lessons/claim.h"
-
-#include "incident.h"
-
-#include <signal.h>
+#include "lessons/replay.h"
 
 #define SECONDS 16
-#define SEED 1
 
 static bool isolates(void)
 {
     struct incident_figures figures;
-    if (incident_measure(&isolation, WEIR_ORIGIN, SECONDS, SEED, &figures) != INCIDENT_MEASURED) return false;
+    if (!replays(&isolation, SECONDS, &figures)) return false;
     const struct call_figures *bare = &figures.of[INCIDENT_BARE][WELL];
     const struct call_figures *guarded = &figures.of[INCIDENT_GUARDED][WELL];
     printf("p99 of the other paths %.0f ms to %.1f ms, %zu errors in %zu calls", bare->p99_ms,
@@ -22,6 +18,5 @@ static bool isolates(void)
 int main(int argc, char **argv)
 {
     static const struct claim row[] = { { "isolation", isolates } };
-    signal(SIGPIPE, SIG_IGN);
     return claims(row, sizeof row / sizeof *row, argc, argv);
 }

@@ -13,8 +13,8 @@
 const char guarded_footer[] = "guarded: weir_curl_perform, weir_pipeline_standard: a deadline of 300 ms, 12 "
                               "calls at once and 8 in line;\n"
                               "         set by hand: up to 4 attempts, a budget of one retry a call; "
-                              "breaker: window 1 s, open 40 to 80 ms, "
-                              "no ramp.";
+                              "breaker: window 1 s, open 20 to 40 ms,\n"
+                              "         one probe, no ramp.";
 
 /* The callers only read and the origin's errors are cheap: up to one retry a call is worth it, at most twice
  * the load. The default, 20 %, suits callees that are dear to ask. */

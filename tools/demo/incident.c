@@ -161,9 +161,12 @@ static bool start_loads(struct replay *replay, uint64_t start_ns)
 
 static enum incident_end run_loads(struct replay *replay, struct incident_figures *figures)
 {
+    struct pace_watch watch;
     uint64_t start_ns = monotonic_ns() + START_NS;
     if (!start_loads(replay, start_ns)) return INCIDENT_BROKEN;
+    bool watched = pace_watch_begin(&watch);
     enum incident_end end = drive(replay, start_ns);
+    double late_ms = watched ? pace_watch_end(&watch) : 0;
     for (int i = 0; i < INCIDENT_SIDES && end != INCIDENT_MEASURED; i++) {
         load_stop(&replay->sides[i].load);
         /* calls that hang end with their origin */
@@ -171,6 +174,7 @@ static enum incident_end run_loads(struct replay *replay, struct incident_figure
     }
     for (int i = 0; i < INCIDENT_SIDES; i++) load_join(&replay->sides[i].load);
     if (end == INCIDENT_MEASURED && !measure(replay, figures)) end = INCIDENT_BROKEN;
+    figures->late_ms = late_ms;
     for (int i = 0; i < INCIDENT_SIDES; i++) load_destroy(&replay->sides[i].load);
     return end;
 }

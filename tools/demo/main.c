@@ -1,6 +1,6 @@
 /* weir-demo: the same load of real HTTP calls, bare and through weir, while their origin falls ill.
  *
- *     weir-demo [--seconds N] [--json FILE] [--seed N]
+ *     weir-demo [--seconds N] [--json FILE] [--plot NAME] [--seed N]
  *     weir-demo --incident avalanche|isolation [--seconds N] [--seed N]
  *
  * Exit status: 0; 1 if a goal was missed; 2 if the demo could not run; 130 if it was interrupted. It
@@ -45,6 +45,10 @@ static bool parse_option(const char *name, const char *value, struct options *op
         options->json = value;
         return *value;
     }
+    if (strcmp(name, "--plot") == 0) {
+        options->plot = value;
+        return *value;
+    }
     unsigned long long number = 0;
     if (!parse_number(value, &number)) return false;
     if (strcmp(name, "--seed") == 0) {
@@ -60,7 +64,7 @@ static bool parse(int count, char **arguments, struct options *options)
     for (int i = 1; i < count; i += 2)
         if (!parse_option(arguments[i], i + 1 < count ? arguments[i + 1] : "", options)) return false;
     if (options->seconds == 0) options->seconds = options->incident ? INCIDENT_SECONDS : PHASES_SECONDS;
-    return !options->incident || !options->json;
+    return !options->incident || (!options->json && !options->plot);
 }
 
 static enum exit_status replay(const struct options *options)
@@ -75,7 +79,10 @@ static enum exit_status replay(const struct options *options)
     }
     incident->print(&figures);
     putchar('\n');
-    return incident->judge(&figures, stdout) ? EXIT_GOOD : EXIT_WORSE;
+    bool good = incident->judge(&figures, stdout);
+    if (good) printf("All goals met.\n");
+    else pace_was_late(stdout, figures.late_ms);
+    return good ? EXIT_GOOD : EXIT_WORSE;
 }
 
 int main(int count, char **arguments)
@@ -84,7 +91,7 @@ int main(int count, char **arguments)
     struct options options = { .origin = origin, .seed = 1 };
     if (!parse(count, arguments, &options)) {
         fprintf(stderr,
-            "usage: weir-demo [--seconds %d..%d] [--json FILE] [--seed N]\n"
+            "usage: weir-demo [--seconds %d..%d] [--json FILE] [--plot NAME] [--seed N]\n"
             "       weir-demo --incident avalanche|isolation [--seconds N] [--seed N]\n",
             SECONDS_MIN, SECONDS_MAX);
         return EXIT_BROKEN;

@@ -10,6 +10,7 @@ struct options {
     double seconds;
     const struct incident *incident; /* NULL: the phases */
     const char *json;                /* NULL: none */
+    const char *plot;                /* the name of its files without their endings; NULL: none */
     const char *origin;              /* the program weir-origin */
     uint64_t seed;
 };

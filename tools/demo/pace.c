@@ -36,3 +36,40 @@ bool pace_until(uint64_t at_ns)
     }
     return true;
 }
+
+#define WATCH_NS 5000000
+#define LATE_MS 100
+
+static void *oversleep(void *argument)
+{
+    struct pace_watch *watch = argument;
+    while (!atomic_load(&watch->over)) {
+        uint64_t before_ns = monotonic_ns();
+        nanosleep(&(struct timespec) { .tv_nsec = WATCH_NS }, NULL);
+        uint64_t late_ns = monotonic_ns() - before_ns - WATCH_NS;
+        if (late_ns > atomic_load(&watch->worst_ns)) atomic_store(&watch->worst_ns, late_ns);
+    }
+    return NULL;
+}
+
+bool pace_watch_begin(struct pace_watch *watch)
+{
+    atomic_store(&watch->over, false);
+    atomic_store(&watch->worst_ns, 0);
+    return pthread_create(&watch->thread, NULL, oversleep, watch) == 0;
+}
+
+double pace_watch_end(struct pace_watch *watch)
+{
+    atomic_store(&watch->over, true);
+    pthread_join(watch->thread, NULL);
+    return (double)atomic_load(&watch->worst_ns) / 1e6;
+}
+
+bool pace_was_late(FILE *file, double late_ms)
+{
+    if (late_ms <= LATE_MS) return false;
+    fprintf(file, "This machine woke a thread that only slept %.0f ms too late: others were at work on it.\n",
+        late_ms);
+    return true;
+}

@@ -3,7 +3,9 @@
 #include "phases.h"
 
 #include "control.h"
+#include "live.h"
 #include "pace.h"
+#include "plot.h"
 #include "report.h"
 
 #include <math.h>
@@ -57,6 +59,25 @@ static bool enter_phase(struct demo *demo, enum phase phase)
     return true;
 }
 
+/* Until the phase is over. false: interrupted. */
+static bool watch_phase(struct demo *demo, enum phase phase)
+{
+    struct live_view view = { .phase = phase,
+        .seconds = demo->options.seconds,
+        .bare = &demo->loads[BARE],
+        .guarded = &demo->loads[GUARDED],
+        .guard = &demo->guard };
+    uint64_t end_ns = demo->start_ns + (uint64_t)(((int)phase + 1) * phase_seconds(demo) * 1e9);
+    bool waited = true;
+    live_begin(&view);
+    while (waited && monotonic_ns() < end_ns) {
+        uint64_t tick_ns = live_show(&view);
+        waited = pace_until(tick_ns < end_ns ? tick_ns : end_ns);
+    }
+    live_end();
+    return waited;
+}
+
 /* Takes the origins through the phases; readings[n] is made before phase n, the last at the end. */
 static enum exit_status drive(struct demo *demo, struct reading readings[PHASES + 1])
 {
@@ -64,8 +85,7 @@ static enum exit_status drive(struct demo *demo, struct reading readings[PHASES 
     readings[HEALTHY] = (struct reading) { .times = guard_times(&demo->guard) }; /* no call yet */
     for (enum phase phase = HEALTHY; phase < PHASES && waited; phase++) {
         if (!enter_phase(demo, phase)) return EXIT_BROKEN;
-        fprintf(stderr, "%d/%d %s ...\n", (int)phase + 1, PHASES, phase_names[phase]);
-        waited = pace_until(demo->start_ns + (uint64_t)(((int)phase + 1) * phase_seconds(demo) * 1e9));
+        waited = watch_phase(demo, phase);
         readings[phase + 1] = read_all(demo);
     }
     if (!waited) fprintf(stderr, "weir-demo: interrupted\n");
@@ -109,7 +129,7 @@ static bool measure(
     return true;
 }
 
-static enum exit_status report(const struct demo *demo, const struct reading *readings)
+static enum exit_status report(const struct demo *demo, const struct reading *readings, double late_ms)
 {
     struct phase_figures figures[PHASES];
     if (!measure(demo, readings, figures)) {
@@ -117,8 +137,13 @@ static enum exit_status report(const struct demo *demo, const struct reading *re
         return EXIT_BROKEN;
     }
     report_table(figures);
+    if (demo->options.plot &&
+        !plot_write(&demo->loads[BARE], &demo->loads[GUARDED], demo->options.seconds, demo->options.plot))
+        return EXIT_BROKEN;
     if (demo->options.json && !report_json(figures, demo->options.json)) return EXIT_BROKEN;
-    return report_verdict(figures) ? EXIT_GOOD : EXIT_WORSE;
+    bool good = report_verdict(figures);
+    if (!good) pace_was_late(stdout, late_ms);
+    return good ? EXIT_GOOD : EXIT_WORSE;
 }
 
 static bool start_loads(struct demo *demo)
@@ -150,13 +175,16 @@ static enum exit_status run_loads(struct demo *demo)
 {
     struct reading readings[PHASES + 1];
     if (!start_loads(demo)) return EXIT_BROKEN;
+    struct pace_watch watch;
+    bool watched = pace_watch_begin(&watch);
     enum exit_status status = drive(demo, readings);
+    double late_ms = watched ? pace_watch_end(&watch) : 0;
     for (int side = 0; side < SIDES && status != EXIT_GOOD; side++) {
         load_stop(&demo->loads[side]);
         origin_stop(&demo->origins[side]); /* a call that hangs on a silent origin ends with it */
     }
     for (int side = 0; side < SIDES; side++) load_join(&demo->loads[side]);
-    if (status == EXIT_GOOD) status = report(demo, readings);
+    if (status == EXIT_GOOD) status = report(demo, readings, late_ms);
     for (int side = 0; side < SIDES; side++) load_destroy(&demo->loads[side]);
     return status;
 }
