@@ -53,15 +53,13 @@ static void print(const struct incident_figures *figures)
         "%-9s %9d %12s %12s %12s %12s\n", "original", ORIGINAL_WAITING, "99.99 to 23", "-", "dragged", "-");
     printf(
         "\nbare:     curl_easy_perform with a timeout of %ld s, as many clients come with.\n"
-        "guarded:  weir_curl_perform, weir_pipeline_standard() for each dependency, nothing configured; "
-        "around the hanging one "
-        "a\n"
-        "          fallback, for which the last %d ms of the deadline are kept.\n"
+        "guarded:  weir_curl_perform, weir_pipeline_standard() for each dependency, nothing configured;\n"
+        "          around the hanging one a fallback, for which the last %d ms of the deadline are kept.\n"
         "original: a breaker without a failure-rate condition never opened; payments was dragged down too.\n"
         "Both: a pool of %u threads for all, %u calls a second to the hanging one, %u to the healthy one\n"
         "(Poisson, the same schedule), an answer is wanted %.0f s after arrival. Counted are the calls that\n"
         "arrived while it hung. answered: by then, fresh (200) or marked as a stand-in; fresh: 200 by then.\n"
-        "threads waiting: within a transfer from the hanging one, most at once; a pipeline has %d permits.\n",
+        "threads waiting: for an answer of the hanging one, most at once; its pipeline has %d permits.\n",
         INCIDENT_TIMEOUT_MS / 1000, (int)(RESERVE_NS / WEIR_MS), avalanche.threads, avalanche.per_s[ILL],
         avalanche.per_s[WELL], (double)DEADLINE_NS / 1e9, PERMITS);
 }

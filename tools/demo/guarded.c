@@ -68,7 +68,7 @@ static enum weir_error create(struct guard *guard)
     struct weir_pipeline *standard;
     enum weir_error error = weir_pipeline_standard(
         WEIR_CONFIG(weir_standard_config, .name = "origin", .deadline_ns = DEADLINE_NS, .concurrency = 12,
-            .queue = 8), /* a little more than the origin works on at a time */
+            .queue = 20), /* a little more than the origin works on at a time; a burst may wait */
         &standard);
     if (error) return error;
     error = create_around(standard, guard);

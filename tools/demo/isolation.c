@@ -58,16 +58,15 @@ static void print(const struct incident_figures *figures)
     printf(" %10llu %10llu\n", (unsigned long long)refused[WEIR_REASON_QUEUE_WAIT],
         (unsigned long long)refused[WEIR_REASON_QUEUE_FULL]);
     printf("%-9s %9s %9.0f %9s %9s\n", "original", "", ORIGINAL_BARE_MS, "", "");
-    printf("%-9s %9s %9.0f %9d %9s\n", " isolated", "", ORIGINAL_GUARDED_MS, 0, "");
+    printf("%-9s %9s %9.0f %9s %9s\n", "isolated", "", ORIGINAL_GUARDED_MS, "", "");
     printf(
-        "\nbare:    one pool of %u threads for all paths; curl_easy_perform with a timeout of %ld s.\n"
-        "guarded: the same pool and timeout, weir_curl_perform; for each path a bulkhead: %d permits, at "
-        "most %.0f s of\n"
-        "         waiting for one, at most %d in line.\n"
-        "Both: %u calls a second to the slow path, %u to the others (Poisson, the same schedule). Slow is "
-        "an\n"
-        "answer after about 2.5 s. Counted are the calls that arrived meanwhile, time from their arrival;\n"
-        "refusals (each of its own reason) of the whole run. errors: any answer but 200.\n",
+        "\nbare:     one pool of %u threads for all paths; curl_easy_perform with a timeout of %ld s.\n"
+        "guarded:  the same pool and timeout, weir_curl_perform; for each path a bulkhead: %d permits, at\n"
+        "          most %.0f s of waiting for one, at most %d in line.\n"
+        "original: one pool for all; isolated by semaphores: 50 permits for a path, at most 3 s of waiting.\n"
+        "Both: %u calls a second to the slow path, %u to the others (Poisson, the same schedule). Slow is\n"
+        "an answer after about 2.5 s. Counted are calls that arrived meanwhile, time from their arrival;\n"
+        "refusals, each of its own reason, of the whole run. errors: any answer but 200.\n",
         isolation.threads, INCIDENT_TIMEOUT_MS / 1000, PERMITS, (double)WAIT_NS / 1e9, LINE,
         isolation.per_s[ILL], isolation.per_s[WELL]);
 }

@@ -43,7 +43,7 @@ do for [output in "svg png"] {
 
     do for [i = 1:words(phases)] { unset label i }
     set logscale y
-    set yrange [1:20000]
+    set yrange [0.3:20000]
     set ytics ("1 ms" 1, "10 ms" 10, "100 ms" 100, "1 s" 1000, "10 s" 10000)
     set ylabel "p99 until an answer"
     set format x "%g s"
