@@ -4,9 +4,9 @@
 #include "incident.h"
 
 #define ORIGINAL_WAITING 387
-#define PERMITS 64                /* the preset's */
-#define DEADLINE_NS WEIR_S        /* the preset's */
-#define RESERVE_NS (50 * WEIR_MS) /* of it, for the fallback */
+#define PERMITS 64                 /* the preset's */
+#define DEADLINE_NS WEIR_S         /* the preset's */
+#define RESERVE_NS (150 * WEIR_MS) /* of it, for the fallback */
 
 /* What the service says instead; here only the mark that it is not fresh counts. */
 static struct weir_outcome stand_in(void *argument, const struct weir_attempt *attempt)

@@ -161,12 +161,9 @@ static bool start_loads(struct replay *replay, uint64_t start_ns)
 
 static enum incident_end run_loads(struct replay *replay, struct incident_figures *figures)
 {
-    struct pace_watch watch;
     uint64_t start_ns = monotonic_ns() + START_NS;
     if (!start_loads(replay, start_ns)) return INCIDENT_BROKEN;
-    bool watched = pace_watch_begin(&watch);
     enum incident_end end = drive(replay, start_ns);
-    double late_ms = watched ? pace_watch_end(&watch) : 0;
     for (int i = 0; i < INCIDENT_SIDES && end != INCIDENT_MEASURED; i++) {
         load_stop(&replay->sides[i].load);
         /* calls that hang end with their origin */
@@ -174,7 +171,6 @@ static enum incident_end run_loads(struct replay *replay, struct incident_figure
     }
     for (int i = 0; i < INCIDENT_SIDES; i++) load_join(&replay->sides[i].load);
     if (end == INCIDENT_MEASURED && !measure(replay, figures)) end = INCIDENT_BROKEN;
-    figures->late_ms = late_ms;
     for (int i = 0; i < INCIDENT_SIDES; i++) load_destroy(&replay->sides[i].load);
     return end;
 }
@@ -182,6 +178,7 @@ static enum incident_end run_loads(struct replay *replay, struct incident_figure
 static enum incident_end run_origins(
     struct replay *replay, const char *program, uint64_t seed, struct incident_figures *figures)
 {
+    static struct witness witness; /* too much for a frame */
     enum incident_end end = INCIDENT_BROKEN;
     int opened = 0;
     for (; opened < INCIDENT_SIDES * KINDS; opened++) {
@@ -190,7 +187,10 @@ static enum incident_end run_origins(
         if (!origin_open(origin, program, seed)) break;
         side->ports[opened % KINDS] = origin->port;
     }
-    if (opened == INCIDENT_SIDES * KINDS) end = run_loads(replay, figures);
+    if (opened == INCIDENT_SIDES * KINDS && witness_begin(&witness, program)) {
+        end = run_loads(replay, figures);
+        figures->testimony = witness_end(&witness);
+    }
     while (opened-- > 0) origin_close(&replay->sides[opened / KINDS].origins[opened % KINDS]);
     return end;
 }

@@ -4,6 +4,7 @@
 #define DEMO_INCIDENT_H
 
 #include "measure.h"
+#include "witness.h"
 
 #include <stdio.h>
 #include <weir/weir.h>
@@ -16,7 +17,7 @@ struct incident_figures {
     unsigned held[INCIDENT_SIDES];                 /* threads in calls to the ill dependency, most at once */
     unsigned waiting[INCIDENT_SIDES];              /* of these, waiting for its answer, most at once */
     uint64_t refused[WEIR_REASONS];                /* guarded calls to it, whole run */
-    double late_ms;                                /* of the machine: see pace.h */
+    struct testimony testimony;                    /* of the machine */
 };
 
 struct incident {

@@ -81,7 +81,7 @@ static enum exit_status replay(const struct options *options)
     putchar('\n');
     bool good = incident->judge(&figures, stdout);
     if (good) printf("All goals met.\n");
-    else pace_was_late(stdout, figures.late_ms);
+    else testimony_excuses(stdout, figures.testimony);
     return good ? EXIT_GOOD : EXIT_WORSE;
 }
 

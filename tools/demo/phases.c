@@ -7,6 +7,7 @@
 #include "pace.h"
 #include "plot.h"
 #include "report.h"
+#include "witness.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -129,7 +130,7 @@ static bool measure(
     return true;
 }
 
-static enum exit_status report(const struct demo *demo, const struct reading *readings, double late_ms)
+static enum exit_status report(const struct demo *demo, const struct reading *readings)
 {
     struct phase_figures figures[PHASES];
     if (!measure(demo, readings, figures)) {
@@ -141,9 +142,7 @@ static enum exit_status report(const struct demo *demo, const struct reading *re
         !plot_write(&demo->loads[BARE], &demo->loads[GUARDED], demo->options.seconds, demo->options.plot))
         return EXIT_BROKEN;
     if (demo->options.json && !report_json(figures, demo->options.json)) return EXIT_BROKEN;
-    bool good = report_verdict(figures);
-    if (!good) pace_was_late(stdout, late_ms);
-    return good ? EXIT_GOOD : EXIT_WORSE;
+    return report_verdict(figures) ? EXIT_GOOD : EXIT_WORSE;
 }
 
 static bool start_loads(struct demo *demo)
@@ -175,27 +174,29 @@ static enum exit_status run_loads(struct demo *demo)
 {
     struct reading readings[PHASES + 1];
     if (!start_loads(demo)) return EXIT_BROKEN;
-    struct pace_watch watch;
-    bool watched = pace_watch_begin(&watch);
     enum exit_status status = drive(demo, readings);
-    double late_ms = watched ? pace_watch_end(&watch) : 0;
     for (int side = 0; side < SIDES && status != EXIT_GOOD; side++) {
         load_stop(&demo->loads[side]);
         origin_stop(&demo->origins[side]); /* a call that hangs on a silent origin ends with it */
     }
     for (int side = 0; side < SIDES; side++) load_join(&demo->loads[side]);
-    if (status == EXIT_GOOD) status = report(demo, readings, late_ms);
+    if (status == EXIT_GOOD) status = report(demo, readings);
     for (int side = 0; side < SIDES; side++) load_destroy(&demo->loads[side]);
     return status;
 }
 
 static enum exit_status run_origins(struct demo *demo)
 {
+    static struct witness witness; /* too much for a frame */
     enum exit_status status = EXIT_BROKEN;
     int opened = 0;
     while (opened < SIDES && origin_open(&demo->origins[opened], demo->options.origin, demo->options.seed))
         opened++;
-    if (opened == SIDES) status = run_loads(demo);
+    if (opened == SIDES && witness_begin(&witness, demo->options.origin)) {
+        status = run_loads(demo);
+        struct testimony testimony = witness_end(&witness);
+        if (status == EXIT_WORSE) testimony_excuses(stdout, testimony);
+    }
     while (opened-- > 0) origin_close(&demo->origins[opened]);
     return status;
 }
