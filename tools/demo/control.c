@@ -86,20 +86,24 @@ static bool ask(struct origin *origin, const char *command, char line[LINE_BYTES
         read_answer(origin, line);
 }
 
-bool origin_start(struct origin *origin)
+void origin_launch(struct origin *origin)
 {
     int input[2], output[2];
-    if (pipe2(input, O_CLOEXEC)) return false;
+    if (pipe2(input, O_CLOEXEC)) return;
     if (pipe2(output, O_CLOEXEC)) {
         close(input[0]);
         close(input[1]);
-        return false;
+        return;
     }
     origin->pid = spawn(origin, input[0], output[1]);
     close(input[0]);
     close(output[1]);
     origin->commands = fdopen(input[1], "w");
     origin->answers = fdopen(output[0], "r");
+}
+
+bool origin_started(struct origin *origin)
+{
     char line[LINE_BYTES], ready[LINE_BYTES];
     snprintf(ready, sizeof ready, "port %u\n", origin->port);
     if (origin->pid && origin->commands && origin->answers && read_answer(origin, line) &&
@@ -127,14 +131,20 @@ static void reap(pid_t pid)
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
 }
 
+void origin_dismiss(struct origin *origin)
+{
+    if (origin->pid && origin->commands && origin->answers) origin->before += requests_of_this_life(origin);
+    if (origin->commands) fclose(origin->commands);
+    origin->commands = NULL;
+}
+
 void origin_stop(struct origin *origin)
 {
-    if (origin->pid) origin->before += requests_of_this_life(origin);
-    if (origin->commands) fclose(origin->commands);
+    origin_dismiss(origin);
     if (origin->pid) reap(origin->pid);
     if (origin->answers) fclose(origin->answers);
     origin->pid = 0;
-    origin->commands = origin->answers = NULL;
+    origin->answers = NULL;
 }
 
 bool origin_open(struct origin *origin, const char *program, uint64_t seed)
@@ -145,7 +155,8 @@ bool origin_open(struct origin *origin, const char *program, uint64_t seed)
         perror("weir-demo: cannot reserve a port");
         return false;
     }
-    if (origin_start(origin)) return true;
+    origin_launch(origin);
+    if (origin_started(origin)) return true;
     close(origin->keeper);
     return false;
 }

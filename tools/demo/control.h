@@ -26,8 +26,12 @@ bool origin_open(struct origin *origin, const char *program, uint64_t seed);
 /* Stops it if it runs and gives the port back. */
 void origin_close(struct origin *origin);
 
-/* Started again on the same port, healthy. */
-bool origin_start(struct origin *origin);
+/* Started again on the same port, healthy. It is there when origin_started() is true; false: nothing is left. Two
+ * steps, and two to stop it, so that several can be started or stopped at once. */
+void origin_launch(struct origin *origin);
+bool origin_started(struct origin *origin);
+/* Told to end. */
+void origin_dismiss(struct origin *origin);
 /* Its socket closed, its process ended and reaped: connections are refused from now on. */
 void origin_stop(struct origin *origin);
 /* healthy, errors, slow, silent or stalled. */

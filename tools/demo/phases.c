@@ -44,20 +44,23 @@ static struct reading read_all(struct demo *demo)
     return reading;
 }
 
+/* Both sides at once: none has its origin longer than the other. */
 static bool enter_phase(struct demo *demo, enum phase phase)
 {
+    bool done = true;
     for (int side = 0; side < SIDES; side++) {
         struct origin *origin = &demo->origins[side];
-        bool done = true;
-        if (phase == GONE) origin_stop(origin);
-        else if (phase == BACK) done = origin_start(origin);
-        else done = origin_become(origin, phase_names[phase]);
-        if (!done) {
-            fprintf(stderr, "weir-demo: the origin could not be made %s\n", phase_names[phase]);
-            return false;
-        }
+        if (phase == GONE) origin_dismiss(origin);
+        else if (phase == BACK) origin_launch(origin);
+        else done = origin_become(origin, phase_names[phase]) && done;
     }
-    return true;
+    for (int side = 0; side < SIDES; side++) {
+        struct origin *origin = &demo->origins[side];
+        if (phase == GONE) origin_stop(origin);
+        else if (phase == BACK) done = origin_started(origin) && done;
+    }
+    if (!done) fprintf(stderr, "weir-demo: the origin could not be made %s\n", phase_names[phase]);
+    return done;
 }
 
 /* Until the phase is over. false: interrupted. */
