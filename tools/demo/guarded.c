@@ -7,14 +7,21 @@
 #include <string.h>
 #include <weir/curl.h>
 
-#define OPEN_NS (20 * WEIR_MS)
-#define OPEN_MAX_NS (40 * WEIR_MS)
+#define OPEN_MS 20
+#define OPEN_MAX_MS 40
 
-const char guarded_footer[] = "guarded: weir_curl_perform, weir_pipeline_standard: a deadline of 300 ms, 12 "
-                              "calls at once and 8 in line;\n"
-                              "         set by hand: up to 4 attempts, a budget of one retry a call; "
-                              "breaker: window 1 s, open 20 to 40 ms,\n"
-                              "         one probe, no ramp.";
+/* A little more than the origin works on at a time; a burst may wait. */
+enum { AT_ONCE = 12, IN_LINE = 20, ATTEMPTS = 4 };
+
+void guarded_footer(void)
+{
+    printf("guarded: weir_curl_perform, weir_pipeline_standard: a deadline of %.0f ms, %d calls at once, %d "
+           "in line;\n"
+           "         set by hand: up to %d attempts, a budget of one retry a call; breaker: window 1 s, open "
+           "%d to\n"
+           "         %d ms, one probe, no ramp.\n",
+        (double)DEADLINE_NS / 1e6, AT_ONCE, IN_LINE, ATTEMPTS, OPEN_MS, OPEN_MAX_MS);
+}
 
 /* The callers only read and the origin's errors are cheap: up to one retry a call is worth it, at most twice
  * the load. The default, 20 %, suits callees that are dear to ask. */
@@ -24,18 +31,19 @@ static enum weir_error create_retry(struct weir_policy **retry)
     enum weir_error error = weir_budget_create(WEIR_CONFIG(weir_budget_config, .percent = 100), &budget);
     if (error) return error;
     error = weir_retry_create(
-        WEIR_CONFIG(weir_retry_config, .attempts = 4, .base_ns = 5 * WEIR_MS, .budget = budget), retry);
+        WEIR_CONFIG(weir_retry_config, .attempts = ATTEMPTS, .base_ns = 5 * WEIR_MS, .budget = budget),
+        retry);
     weir_budget_release(budget);
     return error;
 }
 
-/* A probe every 40 ms costs this origin nothing, and the callers of an origin that has come back that much
+/* A probe every OPEN_MAX_MS costs this origin nothing, and the callers of an origin that has come back that much
  * at most. It comes back warm: there is nothing to ramp up, and one answer is enough to know. */
 static enum weir_error create_breaker(struct weir_policy **breaker)
 {
     return weir_breaker_create(
-        WEIR_CONFIG(weir_breaker_config, .window_ns = 1 * WEIR_S, .open_ns = OPEN_NS,
-            .open_max_ns = OPEN_MAX_NS, .probes = 1, .probe_ns = 1 * WEIR_S, .ramp_ns = WEIR_OFF),
+        WEIR_CONFIG(weir_breaker_config, .window_ns = 1 * WEIR_S, .open_ns = OPEN_MS * WEIR_MS,
+            .open_max_ns = OPEN_MAX_MS * WEIR_MS, .probes = 1, .probe_ns = 1 * WEIR_S, .ramp_ns = WEIR_OFF),
         breaker);
 }
 
@@ -66,10 +74,10 @@ static enum weir_error create_around(const struct weir_pipeline *standard, struc
 static enum weir_error create(struct guard *guard)
 {
     struct weir_pipeline *standard;
-    enum weir_error error = weir_pipeline_standard(
-        WEIR_CONFIG(weir_standard_config, .name = "origin", .deadline_ns = DEADLINE_NS, .concurrency = 12,
-            .queue = 20), /* a little more than the origin works on at a time; a burst may wait */
-        &standard);
+    enum weir_error error =
+        weir_pipeline_standard(WEIR_CONFIG(weir_standard_config, .name = "origin", .deadline_ns = DEADLINE_NS,
+                                   .concurrency = AT_ONCE, .queue = IN_LINE),
+            &standard);
     if (error) return error;
     error = create_around(standard, guard);
     weir_pipeline_destroy(standard);
@@ -130,5 +138,5 @@ struct breaker_times guard_times(const struct guard *guard)
 
 double guard_open_s(void)
 {
-    return (double)OPEN_MAX_NS / 1e9;
+    return OPEN_MAX_MS / 1e3;
 }

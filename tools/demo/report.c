@@ -32,14 +32,15 @@ void report_table(const struct phase_figures figures[PHASES])
         if (isnan(figure->recover_s)) printf(" %9s\n", "-");
         else printf(" %9.2f\n", figure->recover_s);
     }
-    printf("\n%s\n%s\n"
-           "Both: %d calls a second (Poisson, the same schedule), %d threads, an answer is wanted "
+    printf("\n%s\n", bare_footer);
+    guarded_footer();
+    printf("Both: %d calls a second (Poisson, the same schedule), %d threads, an answer is wanted "
            "%.0f ms after arrival.\n"
            "goodput: answers 200 within that; p50, p99: until the caller had any answer; "
            "stuck: none %.0f ms after that.\n"
            "origin calls: requests counted by the origin; while gone: connections attempted.\n"
            "recovered: from when on the guarded goodput stayed at 90 %% of healthy.\n",
-        bare_footer, guarded_footer, CALLS_PER_S, WORKERS, DEADLINE_MS, GRACE_MS);
+        CALLS_PER_S, WORKERS, DEADLINE_MS, GRACE_MS);
 }
 
 static void write_side(FILE *file, const struct side_figures *figures)

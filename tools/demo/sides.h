@@ -30,7 +30,8 @@ bool guard_open(struct guard *guard);
 void guard_close(struct guard *guard);
 /* argument: the struct guard. */
 enum answered guarded_call(struct client *client, struct arrival arrival, void *argument);
-extern const char guarded_footer[];
+/* What it is made of, for the footer of the table. */
+void guarded_footer(void);
 
 /* Since guard_open(). */
 struct breaker_times guard_times(const struct guard *guard);
