@@ -163,5 +163,5 @@ static void with_multi(struct scenario *scenario)
 
 TEST(curl_alloc, multi)
 {
-    each_fails(with_multi, 6); /* object, transfer, call, handles, timers, body */
+    each_fails(with_multi, 7); /* object, transfer, call, timers, two of the handles, body */
 }

@@ -63,15 +63,21 @@ static struct transfer *allocate(
 {
     struct transfer *transfer = from_pool(guarded);
     if (transfer == NULL) return NULL;
-    bool room = has_call(transfer, weir_pipeline_call_size(pipeline)) && handles_reserve(&guarded->handles) &&
-        timers_reserve(&guarded->timers, guarded->transfers + 1);
+    bool room = has_call(transfer, weir_pipeline_call_size(pipeline)) &&
+        timers_reserve(&guarded->timers, guarded->transfers + 1) &&
+        handles_add(&guarded->handles, &transfer->handle, easy);
     if (!room) {
         to_pool(transfer);
         return NULL;
     }
     transfer->easy = easy;
-    handles_add(&guarded->handles, easy, transfer);
     return transfer;
+}
+
+struct transfer *multi_find(const struct weir_curl_multi *guarded, CURL *easy)
+{
+    struct handle *handle = handles_find(&guarded->handles, easy);
+    return handle == NULL ? NULL : (struct transfer *)((char *)handle - offsetof(struct transfer, handle));
 }
 
 /* ---- steps ---- */
@@ -84,7 +90,7 @@ static void finish(struct transfer *transfer)
     weir_context_unwatch(&transfer->watch);
     exchange_close(&transfer->exchange);
     timers_set(&guarded->timers, &transfer->timer, WEIR_NEVER);
-    handles_remove(&guarded->handles, easy);
+    handles_remove(&guarded->handles, &transfer->handle);
     guarded->transfers--;
     to_pool(transfer);
     transfer->done(transfer->argument, easy, outcome);
@@ -222,7 +228,7 @@ enum weir_error weir_curl_multi_start(struct weir_curl_multi *guarded, const str
     CURL_REQUIRE(pipeline != NULL, function, "pipeline is NULL");
     CURL_REQUIRE(done != NULL, function, "done is NULL");
     CURL_REQUIRE(easy != NULL, function, "easy is NULL");
-    CURL_REQUIRE(handles_find(&guarded->handles, easy) == NULL, function, "the easy handle is in use");
+    CURL_REQUIRE(multi_find(guarded, easy) == NULL, function, "the easy handle is in use");
     struct transfer *transfer = allocate(guarded, pipeline, easy);
     if (transfer != NULL) {
         exchange_open(&transfer->exchange, easy, options, function);
@@ -237,7 +243,7 @@ enum weir_error weir_curl_multi_start(struct weir_curl_multi *guarded, const str
 bool weir_curl_multi_cancel(struct weir_curl_multi *guarded, CURL *easy)
 {
     enter(guarded, "weir_curl_multi_cancel");
-    struct transfer *transfer = handles_find(&guarded->handles, easy);
+    struct transfer *transfer = multi_find(guarded, easy);
     if (transfer != NULL) {
         CURL_REQUIRE(!transfer->stepping, "weir_curl_multi_cancel",
             "called from within its own reset, rewind or fallback function");

@@ -12,6 +12,7 @@
 struct transfer {
     struct timer timer;     /* the first member */
     struct ready_node node; /* of its waker */
+    struct handle handle;   /* of its easy handle */
     struct weir_curl_multi *guarded;
     CURL *easy; /* NULL: in the pool */
     struct exchange exchange;
@@ -39,6 +40,8 @@ struct weir_curl_multi {
     uint64_t transfers, running;
 };
 
+/* NULL: that handle is not of a transfer that is under way. */
+struct transfer *multi_find(const struct weir_curl_multi *guarded, CURL *easy);
 /* libcurl has ended it so; the machine may have something to say (it is early: no matter). */
 void multi_ended(struct transfer *transfer, CURLcode code);
 void multi_look(struct transfer *transfer);

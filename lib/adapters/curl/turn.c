@@ -47,7 +47,6 @@ void weir_curl_multi_destroy(struct weir_curl_multi *guarded)
     CURL_REQUIRE(inherited || guarded->transfers == 0, function, "transfers are left in it");
     ready_close(&guarded->ready);
     timers_free(&guarded->timers);
-    handles_free(&guarded->handles);
     free_pool(guarded);
     free(guarded);
 }
@@ -59,7 +58,7 @@ static void take_messages(struct weir_curl_multi *guarded)
     CURLMsg *message;
     int left;
     while ((message = curl_multi_info_read(guarded->multi, &left)) != NULL) {
-        struct transfer *transfer = handles_find(&guarded->handles, message->easy_handle);
+        struct transfer *transfer = multi_find(guarded, message->easy_handle);
         if (transfer != NULL && transfer->attempt != 0) multi_ended(transfer, message->data.result);
         else if (guarded->config.message != NULL) guarded->config.message(guarded->config.argument, message);
     }
