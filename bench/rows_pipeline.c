@@ -8,7 +8,7 @@ struct shape {
     enum weir_timing timing;
     enum weir_form form;
     bool without_retry;
-    enum { NO_CHAOS, CHAOS_OFF, CHAOS_ON } chaos; /* on: it hits one call in a million */
+    enum { NO_CHAOS, CHAOS_OFF, CHAOS_ON } chaos; /* on: one call in a million waits for 1 us */
 };
 
 static void *make(struct shape shape)
@@ -28,9 +28,9 @@ static void *make(struct shape shape)
     created(weir_bulkhead_create(WEIR_CONFIG(weir_bulkhead_config, .form = shape.form), &order[count++]),
         "a bulkhead");
     if (shape.chaos != NO_CHAOS) {
-        created(
-            weir_chaos_create(WEIR_CONFIG(weir_chaos_config, .error_ppm = 1, .off = shape.chaos == CHAOS_OFF),
-                &order[count++]),
+        created(weir_chaos_create(WEIR_CONFIG(weir_chaos_config, .latency_ppm = 1, .latency_max_ns = WEIR_US,
+                                      .off = shape.chaos == CHAOS_OFF),
+                    &order[count++]),
             "a chaos");
     }
     created(weir_pipeline_create(

@@ -340,16 +340,20 @@ static struct weir_step ask_keeper(struct weir_call *call, uint64_t now_ns)
     return machine_unwind(call, now_ns);
 }
 
-/* Nothing runs; it waits no longer. What was kept back until then never came out, its code included. */
+/* Nothing runs; it waits no longer. What was kept back until then never came out, its code included; but what cannot
+ * be made again stays so. */
 static struct weir_step cut_short(struct weir_call *call, enum weir_status status, uint64_t now_ns)
 {
+    uint8_t flags = 0;
     if (call->phase == PHASE_KEEPING) {
         count_kept(call, now_ns);
+        flags = call->outcome.flags & WEIR_NOT_REPEATABLE;
         call->outcome.code = 0;
     } else {
         call->ran_ns = 0;
     }
     machine_set_ended(call, status);
+    call->outcome.flags |= flags;
     return machine_unwind(call, now_ns);
 }
 

@@ -204,6 +204,7 @@ static struct weir_verdict admit(
 static struct weir_verdict inject(const struct chaos_config *config, const struct weir_call *call,
     struct weir_outcome *outcome, enum weir_chaos_kind kind)
 {
+    uint8_t kept = outcome->flags & WEIR_NOT_REPEATABLE; /* the work was done, and cannot be made again */
     *outcome = (struct weir_outcome) { .status = WEIR_FAILED,
         .reason = WEIR_REASON_CHAOS,
         .by = (uint8_t)(call->cursor + 1),
@@ -214,6 +215,7 @@ static struct weir_verdict inject(const struct chaos_config *config, const struc
         outcome->code = config->result_code;
         outcome->retry_after_ns = config->result_retry_after_ns;
     }
+    outcome->flags |= kept;
     return verdict(WEIR_ANSWER);
 }
 
@@ -399,13 +401,13 @@ static enum weir_error validate_times(struct weir_chaos_config *c)
     const uint64_t day = 86400 * WEIR_S, hour = 3600 * WEIR_S;
     enum weir_error error =
         error_range(type, "duration_ns", &c->duration_ns, 600 * WEIR_S, WEIR_MS, 30 * day);
-    uint64_t low = c->latency_max_ns == 0 ? 10 * WEIR_MS : time_min(10 * WEIR_MS, c->latency_max_ns);
+    uint64_t least_ns = c->latency_max_ns == 0 ? 10 * WEIR_MS : time_min(10 * WEIR_MS, c->latency_max_ns);
     if (error == WEIR_E_NONE) {
-        error = error_range(type, "latency_min_ns", &c->latency_min_ns, low, WEIR_US, hour);
+        error = error_range(type, "latency_min_ns", &c->latency_min_ns, least_ns, WEIR_US, hour);
     }
-    uint64_t high = time_max(100 * WEIR_MS, c->latency_min_ns);
+    uint64_t most_ns = time_max(100 * WEIR_MS, c->latency_min_ns);
     if (error == WEIR_E_NONE) {
-        error = error_range(type, "latency_max_ns", &c->latency_max_ns, high, c->latency_min_ns, hour);
+        error = error_range(type, "latency_max_ns", &c->latency_max_ns, most_ns, c->latency_min_ns, hour);
     }
     if (error == WEIR_E_NONE && c->result_retry_after_ns != 0) {
         error = error_range(type, "result_retry_after_ns", &c->result_retry_after_ns, 0, 1, day);

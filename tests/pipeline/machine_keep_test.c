@@ -189,11 +189,12 @@ TEST(machine_keep, its_deadline_ends_what_is_kept)
         weir_call_begin(&call, pipeline, WEIR_CONFIG(weir_call_options, .context = &context), START).action,
         WEIR_RUN);
     settles_that_hold = 9;
-    struct weir_outcome answer = { .status = WEIR_FAILED, .code = 7 };
+    struct weir_outcome answer = { .status = WEIR_FAILED, .flags = WEIR_NOT_REPEATABLE, .code = 7 };
     CHECK_EQ(weir_call_settle(&call, 1, answer, START + 5).at_ns, START + 12);
     CHECK_EQ(weir_call_wake(&call, START + 12).action, WEIR_DONE); /* it would hold on; that counts as PASS */
     CHECK_EQ(weir_call_outcome(&call).status, WEIR_EXPIRED);
     CHECK_EQ(weir_call_outcome(&call).code, 0); /* what was kept never came out */
+    CHECK_EQ(weir_call_outcome(&call).flags, WEIR_NOT_REPEATABLE);
     CHECK_EQ(last_note('S', 1)->status, WEIR_EXPIRED);
     leave(pipeline);
 }
@@ -210,6 +211,10 @@ TEST(machine_keep, a_timeout_further_out_ends_what_is_kept)
     CHECK_EQ(weir_call_wake(&call, START + WEIR_MS).action, WEIR_DONE);
     CHECK_EQ(weir_call_outcome(&call).status, WEIR_EXPIRED);
     CHECK_EQ(weir_call_outcome(&call).by, 1);
+    CHECK_EQ(weir_call_begin(&call, pipeline, NULL, START).action, WEIR_RUN);
+    CHECK_EQ(weir_call_settle(&call, 1, outcome_of(WEIR_OK), START + WEIR_MS).action, WEIR_DONE);
+    CHECK_EQ(weir_call_outcome(&call).flags,
+        WEIR_LATE); /* an answer all the same: it is not kept until it is none */
     leave(pipeline);
 }
 

@@ -102,6 +102,23 @@ TEST(chaos, a_result_is_replaced_after_the_work_was_done)
     weir_pipeline_destroy(pipeline);
 }
 
+TEST(chaos, what_cannot_be_made_again_stays_so)
+{
+    for (int lost = 0; lost < 2; lost++) {
+        struct weir_pipeline *pipeline =
+            around(CHAOS(.result_ppm = lost ? 0 : ALL, .lost_ppm = lost ? ALL : 0, .lost_max_ns = WEIR_MS));
+        struct weir_outcome answer = { .status = WEIR_FAILED, .flags = WEIR_NOT_REPEATABLE | WEIR_NOT_SENT };
+        struct weir_call call;
+        CHECK_EQ(begin(&call, pipeline, START).action, WEIR_RUN);
+        struct weir_step step = weir_call_settle(&call, 1, answer, START + 1);
+        if (lost) step = weir_call_wake(&call, START + 1 + WEIR_MS);
+        CHECK_EQ(step.action, WEIR_DONE);
+        CHECK_EQ(weir_call_outcome(&call).reason, WEIR_REASON_CHAOS);
+        CHECK_EQ(weir_call_outcome(&call).flags, WEIR_NOT_REPEATABLE);
+        weir_pipeline_destroy(pipeline);
+    }
+}
+
 TEST(chaos, a_lost_completion_waits_for_the_timeout_outside)
 {
     struct weir_policy *chaos = CHAOS(.lost_ppm = ALL);
