@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define RECOVERY_STEP_S 0.05
+#define RECOVERY_STEP_S 0.01
 #define RECOVERY_WINDOW_S 0.5 /* long enough that its count is not noise */
 #define RECOVERED 0.9
 
@@ -65,25 +65,34 @@ bool measure_calls(const struct load *load, struct span span, struct call_figure
     return true;
 }
 
-double measure_goodput(const struct load *load, struct span span)
+static struct call_figures count(const struct load *load, struct span span)
 {
     struct call_figures figures = { 0 };
     size_t end = first_call(load->schedule, span.to_s);
     for (size_t i = first_call(load->schedule, span.from_s); i < end; i++)
         if (load->schedule->arrivals[i].kind == span.kind)
             add(&figures, load_sample(load, i, 0), span.deadline_ns);
-    return (double)figures.fresh / (span.to_s - span.from_s);
+    return figures;
 }
 
-double measure_recovery(const struct load *load, struct span span, double healthy_goodput)
+double measure_goodput(const struct load *load, struct span span)
 {
-    double enough = RECOVERED * healthy_goodput;
+    return (double)count(load, span).fresh / (span.to_s - span.from_s);
+}
+
+static bool is_well(struct call_figures figures, double healthy_share)
+{
+    return (double)figures.fresh >= RECOVERED * healthy_share * (double)figures.calls;
+}
+
+double measure_recovery(const struct load *load, struct span span, double healthy_share)
+{
     for (int step = 0;; step++) {
         struct span rest = span, window = span;
         window.from_s = rest.from_s = span.from_s + step * RECOVERY_STEP_S;
         window.to_s = window.from_s + RECOVERY_WINDOW_S;
         if (window.to_s > span.to_s) return NAN;
-        if (measure_goodput(load, window) >= enough && measure_goodput(load, rest) >= enough)
+        if (is_well(count(load, window), healthy_share) && is_well(count(load, rest), healthy_share))
             return rest.from_s - span.from_s;
     }
 }

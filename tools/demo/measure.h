@@ -27,7 +27,8 @@ bool measure_calls(const struct load *load, struct span span, struct call_figure
 
 /* Fresh answers a second. */
 double measure_goodput(const struct load *load, struct span span);
-/* Seconds after its begin from which on goodput stayed at 90 % of healthy_goodput; NAN if never. */
-double measure_recovery(const struct load *load, struct span span, double healthy_goodput);
+/* Seconds after its begin from which on the share of calls that were answered fresh stayed at 90 % of healthy_share;
+ * NAN if never. A share, as the number of arrivals differs from one half second to the next by more than that. */
+double measure_recovery(const struct load *load, struct span span, double healthy_share);
 
 #endif

@@ -21,6 +21,7 @@ struct demo {
     struct origin origins[SIDES];
     struct load loads[SIDES];
     uint64_t start_ns;
+    double entered_s[PHASES]; /* when the origins had really become so: a start takes its time */
 };
 
 /* What can only be read at the end of a phase, since the run began. */
@@ -89,6 +90,7 @@ static enum exit_status drive(struct demo *demo, struct reading readings[PHASES 
     readings[HEALTHY] = (struct reading) { .times = guard_times(&demo->guard) }; /* no call yet */
     for (enum phase phase = HEALTHY; phase < PHASES && waited; phase++) {
         if (!enter_phase(demo, phase)) return EXIT_BROKEN;
+        demo->entered_s[phase] = (double)(monotonic_ns() - demo->start_ns) / 1e9;
         waited = watch_phase(demo, phase);
         readings[phase + 1] = read_all(demo);
     }
@@ -110,6 +112,14 @@ static bool measure_side(const struct load *load, struct span span, struct side_
     return true;
 }
 
+static double recovery(const struct demo *demo, enum phase phase, const struct call_figures *healthy)
+{
+    struct span span = phase_span(demo, phase);
+    span.from_s = demo->entered_s[phase];
+    double share = healthy->calls ? (double)healthy->fresh / (double)healthy->calls : 0;
+    return measure_recovery(&demo->loads[GUARDED], span, share);
+}
+
 static bool measure(
     const struct demo *demo, const struct reading *readings, struct phase_figures figures[PHASES])
 {
@@ -126,9 +136,7 @@ static bool measure(
         }
         for (int state = 0; state < 4; state++)
             figure->states.seconds[state] = after->times.seconds[state] - before->times.seconds[state];
-        if (phase != HEALTHY)
-            figure->recover_s =
-                measure_recovery(&demo->loads[GUARDED], span, figures[HEALTHY].guarded.goodput);
+        if (phase != HEALTHY) figure->recover_s = recovery(demo, phase, &figures[HEALTHY].guarded.of);
     }
     return true;
 }

@@ -34,12 +34,13 @@ void report_table(const struct phase_figures figures[PHASES])
     }
     printf("\n%s\n", bare_footer);
     guarded_footer();
-    printf("Both: %d calls a second (Poisson, the same schedule), %d threads, an answer is wanted "
-           "%.0f ms after arrival.\n"
-           "goodput: answers 200 within that; p50, p99: until the caller had any answer; "
-           "stuck: none %.0f ms after that.\n"
-           "origin calls: requests counted by the origin; while gone: connections attempted.\n"
-           "recovered: from when on the guarded goodput stayed at 90 %% of healthy.\n",
+    printf(
+        "Both: %d calls a second (Poisson, the same schedule), %d threads, an answer is wanted "
+        "%.0f ms after arrival.\n"
+        "goodput: answers 200 within that; p50, p99: until the caller had any answer; "
+        "stuck: none %.0f ms after that.\n"
+        "origin calls: requests counted by the origin; while gone: connections attempted.\n"
+        "recovered: from when on the guarded calls were answered in time as in healthy, at 90 %% or more.\n",
         CALLS_PER_S, WORKERS, DEADLINE_MS, GRACE_MS);
 }
 
@@ -88,7 +89,7 @@ bool report_json(const struct phase_figures figures[PHASES], const char *path)
  * goodput  not lower than bare's. In healthy and back, where there is nothing to gain, at least 97 % of it: once
  *          the origin is back, whoever hammers it all the time notices first, and weir when it next asks.
  * p99      every caller has an answer by the deadline and its grace.
- * recovery within twice the time that the breaker refuses before it asks again. */
+ * recovery within twice the time that the breaker refuses before it asks again, once the origin is there. */
 #define EVEN 0.97
 
 static bool judge(enum phase phase, const struct phase_figures *figures)
