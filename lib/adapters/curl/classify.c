@@ -11,8 +11,6 @@
 
 #include <weir/curl.h>
 
-#include <strings.h>
-
 #define STATUS_MIN 100
 #define RETRY_AFTER_S_MAX 86400
 
@@ -21,13 +19,13 @@ static bool is_ours(CURLcode code, bool sent)
 {
     switch ((int)code) {
     case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_URL_MALFORMAT: return !sent; /* later it is an answer that is no HTTP, or leads nowhere */
+    case CURLE_URL_MALFORMAT:
+    case CURLE_OUT_OF_MEMORY: return !sent; /* later its answer is no HTTP, leads nowhere, or has no end */
     case CURLE_FAILED_INIT:
     case CURLE_NOT_BUILT_IN:
     case CURLE_REMOTE_ACCESS_DENIED: /* a callee that says no to this request is well */
     case CURLE_WRITE_ERROR:
     case CURLE_READ_ERROR:
-    case CURLE_OUT_OF_MEMORY:
     case CURLE_BAD_DOWNLOAD_RESUME:
     case CURLE_FILE_COULDNT_READ_FILE:
     case CURLE_FUNCTION_NOT_FOUND:
@@ -56,12 +54,13 @@ static bool is_ours(CURLcode code, bool sent)
     }
 }
 
-/* Whether libcurl counts what it sends (REQUEST_SIZE); a scheme is known once a connection stands. */
+/* Whether libcurl counts what it sends (REQUEST_SIZE): HTTP, the only scheme of its that begins with this letter. It
+ * is known once a connection stands. */
 static bool is_counted(CURL *easy)
 {
     const char *scheme = NULL;
     curl_easy_getinfo(easy, CURLINFO_SCHEME, &scheme);
-    return scheme == NULL || strncasecmp(scheme, "http", 4) == 0;
+    return scheme == NULL || (scheme[0] | 0x20) == 'h';
 }
 
 static bool is_sent(CURL *easy, CURLcode code)

@@ -21,10 +21,16 @@ static void wake(void *multi)
 }
 
 /* By the pipeline's own clock, which is what settles the attempt; without a deadline none is read. */
-static CURLcode over(const struct weir_attempt *attempt)
+static uint64_t now_of(const struct weir_attempt *attempt)
 {
-    bool endless = attempt->deadline_ns == WEIR_NEVER;
-    return exchange_over(attempt, endless ? 0 : weir_pipeline_now(attempt->pipeline));
+    return attempt->deadline_ns == WEIR_NEVER ? 0 : weir_pipeline_now(attempt->pipeline);
+}
+
+/* How long a sleep may be; rounded up, since one that ends too early is followed by another. */
+static int left_ms(const struct weir_attempt *attempt, uint64_t now_ns)
+{
+    uint64_t ms = (attempt->deadline_ns - now_ns - 1) / WEIR_MS + 1;
+    return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
 /* False: the transfer goes on. A lane has one. */
@@ -37,33 +43,43 @@ static bool has_ended(CURLM *multi, CURLcode *code)
     return true;
 }
 
+/* The clock is read once a turn, when it is known that there is something to wait for. */
 static struct weir_outcome drive(struct exchange *exchange, CURLM *multi, const struct weir_attempt *attempt)
 {
-    CURLcode code;
-    while ((code = over(attempt)) == CURLE_OK) {
+    for (;;) {
         int running;
+        CURLcode code;
         if (curl_multi_perform(multi, &running) != CURLM_OK)
             return exchange_end(exchange, CURLE_OUT_OF_MEMORY);
         if (has_ended(multi, &code)) return exchange_end(exchange, code);
-        int left_ms = (int)weir_attempt_left_ms(attempt);
-        if (curl_multi_poll(multi, NULL, 0, left_ms, NULL) != CURLM_OK)
+        uint64_t now_ns = now_of(attempt);
+        code = exchange_over(attempt, now_ns);
+        if (code != CURLE_OK) return exchange_stop(exchange, code);
+        if (curl_multi_poll(multi, NULL, 0, left_ms(attempt, now_ns), NULL) != CURLM_OK)
             return exchange_end(exchange, CURLE_OUT_OF_MEMORY);
     }
-    return exchange_stop(exchange, code);
+}
+
+static struct weir_outcome drive_watched(
+    struct exchange *exchange, CURLM *multi, const struct weir_attempt *attempt)
+{
+    struct weir_watch watch;
+    if (attempt->context == NULL) return drive(exchange, multi, attempt);
+    weir_context_watch(&watch, attempt->context, (struct weir_waker) { wake, multi });
+    struct weir_outcome outcome = drive(exchange, multi, attempt);
+    weir_context_unwatch(&watch);
+    return outcome;
 }
 
 /* The handle is ready and in no multi handle. */
 static struct weir_outcome run(
     struct exchange *exchange, struct lane *lane, const struct weir_attempt *attempt)
 {
-    struct weir_watch watch;
     CURLMcode added = curl_multi_add_handle(lane->multi, exchange->easy);
     CURL_REQUIRE(added != CURLM_ADDED_ALREADY, "weir_curl_perform", "the easy handle is in use elsewhere");
     CURL_REQUIRE(added != CURLM_BAD_EASY_HANDLE, "weir_curl_perform", "easy is no easy handle");
     if (added != CURLM_OK) return exchange_refusal(CURLE_OUT_OF_MEMORY);
-    weir_context_watch(&watch, attempt->context, (struct weir_waker) { wake, lane->multi });
-    struct weir_outcome outcome = drive(exchange, lane->multi, attempt);
-    weir_context_unwatch(&watch);
+    struct weir_outcome outcome = drive_watched(exchange, lane->multi, attempt);
     curl_multi_remove_handle(lane->multi, exchange->easy);
     return outcome;
 }
@@ -72,7 +88,7 @@ static struct weir_outcome transfer(void *easy, const struct weir_attempt *attem
 {
     (void)easy;
     struct exchange *exchange = &innermost->exchange;
-    CURLcode code = over(attempt);
+    CURLcode code = exchange_over(attempt, now_of(attempt));
     if (code != CURLE_OK) return exchange_too_late(code);
     struct lane *lane = lane_take();
     if (lane == NULL) return exchange_refusal(CURLE_OUT_OF_MEMORY);
