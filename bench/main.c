@@ -1,5 +1,6 @@
 /* weir-bench: what a decision costs, and that it allocates nothing and calls no system. bench.h says what
- * rows, cells and rounds are. */
+ * rows, cells and rounds are, live.h what the rows with real libraries are. */
+#include "live.h"
 #include "report.h"
 
 #include <stdio.h>
@@ -48,20 +49,44 @@ static bool parse(int argc, char **argv, struct options *options)
     return true;
 }
 
+/* The rows of decisions: counted, measured, printed; their results are written to results. */
+static bool decisions(
+    const struct options *options, const struct row *const rows[], size_t count, struct result results[])
+{
+    static struct count counts[ROWS_MAX];
+    static struct series series[ROWS_MAX];
+    struct quiet quiet = { { 0 } };
+    if (count == 0) {
+        return true;
+    }
+    count_rows(rows, count, counts);
+    rounds_run(options->rounds, options->prefix, count, series, &quiet);
+    for (size_t i = 0; i < count; i++) {
+        results[i] = result_of(rows[i], &series[i], options->rounds, &quiet, &counts[i]);
+    }
+    report_table(results, count, options->rounds);
+    return report_promise(results, count);
+}
+
+static void write_json(FILE *file, const struct result results[], size_t count)
+{
+    fprintf(file, "{");
+    report_json(file, results, count);
+    live_json(file);
+    fprintf(file, "}\n");
+}
+
 int main(int argc, char **argv)
 {
     static const struct row *rows[ROWS_MAX];
-    static struct count counts[ROWS_MAX];
-    static struct series series[ROWS_MAX];
     static struct result results[ROWS_MAX];
     struct options options = { .prefix = "", .rounds = 5 };
-    struct quiet quiet = { { 0 } };
     if (!parse(argc, argv, &options)) {
         fputs(usage, stderr);
         return 2;
     }
     size_t count = rows_select(options.prefix, rows);
-    if (count == 0) {
+    if (count == 0 && !live_selects(options.prefix)) {
         fprintf(stderr, "weir-bench: no row starts with \"%s\"\n", options.prefix);
         return 2;
     }
@@ -71,15 +96,13 @@ int main(int argc, char **argv)
     }
     FILE *json = options.json ? fopen(options.json, "w") : NULL;
     require(json || !options.json, "%s cannot be written", options.json);
-    count_rows(rows, count, counts);
-    rounds_run(options.rounds, options.prefix, count, series, &quiet);
-    for (size_t i = 0; i < count; i++) {
-        results[i] = result_of(rows[i], &series[i], options.rounds, &quiet, &counts[i]);
+    bool kept = decisions(&options, rows, count, results);
+    if (options.rounds > 0) {
+        live_run(options.prefix);
     }
-    report_table(results, count, options.rounds);
     if (json) {
-        report_json(json, results, count);
+        write_json(json, results, count);
         require(!ferror(json) && fclose(json) == 0, "%s cannot be written", options.json);
     }
-    return report_promise(results, count) ? 0 : 1;
+    return kept ? 0 : 1;
 }

@@ -116,7 +116,7 @@ static void write_field(FILE *file, const char *name, double value)
 
 void report_json(FILE *file, const struct result results[], size_t count)
 {
-    fprintf(file, "{\"rows\": [");
+    fprintf(file, "\"rows\": [");
     for (size_t i = 0; i < count; i++) {
         const struct result *result = &results[i];
         fprintf(file, "%s\n  {\"name\": \"%s\", \"threads\": %u", i > 0 ? "," : "", result->row->name,
@@ -130,5 +130,5 @@ void report_json(FILE *file, const struct result results[], size_t count)
         write_field(file, "syscalls_op", result->syscalls_op);
         fprintf(file, "}");
     }
-    fprintf(file, "\n]}\n");
+    fprintf(file, "\n]");
 }

@@ -22,6 +22,7 @@ void report_table(const struct result results[], size_t count, unsigned rounds);
 /* Whether no row allocates or calls the system; names on stderr those that do. */
 bool report_promise(const struct result results[], size_t count);
 
+/* As a member of an object. */
 void report_json(FILE *file, const struct result results[], size_t count);
 
 #endif
