@@ -79,8 +79,8 @@ struct weir_call {
     const struct weir_pipeline *pipeline;
     uint16_t shard; /* of the thread that drives it */
     uint8_t phase, flags, deadline_by;
-    uint8_t cursor; /* position of the policy that is being asked */
-    uint8_t held;   /* position + 1 of the policy that holds it */
+    uint8_t cursor;  /* position of the policy that is being asked */
+    uint8_t held;    /* position + 1 of the policy that holds it */
     bool keyed : 1;  /* its key is written */
     bool ending : 1; /* no settle follows the one that is being asked: it holds nothing back */
     uint64_t began_ns;

@@ -345,8 +345,8 @@ static void try_spec(struct draft *draft)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const try[])(struct draft *) = { try_breaker, try_bulkhead, try_rate, try_timeout,
-        try_retry, try_budget, try_fallback, try_pipeline, try_standard, try_controller, try_spec,
-        try_gate, try_chaos };
+        try_retry, try_budget, try_fallback, try_pipeline, try_standard, try_controller, try_spec, try_gate,
+        try_chaos };
     struct draft draft = { .in = { data, data + size } };
     PICK(&draft.in, try)(&draft);
     free(draft.bytes);
