@@ -7,7 +7,7 @@
 #include <weir/curl.h>
 #include <weir/weir.h>
 
-enum { AT_ONCE = 1000, TRANSFERS = 8000, ROUNDS = 9 };
+enum { AT_ONCE = 1000, TRANSFERS = 5000, ROUNDS = 21 };
 
 struct side {
     CURLM *multi;
