@@ -44,6 +44,10 @@ struct weir_standard_config {
     const struct weir_clock *clock;
     const struct weir_sink *sink;
     const struct weir_classifier *classifier;
+    struct weir_policy
+        *fallback; /* around all, or with a reserve_ns just within the call's timeout; a reference is
+                                      taken; default: none */
+    struct weir_policy *innermost; /* a chaos, or a policy of your own; a reference is taken; default: none */
     uint32_t result_size;
 };
 WEIR_CONFIG_INIT(weir_standard_config)

@@ -1,6 +1,7 @@
 /* The pipeline that is safe as it is: timeout, retry with a budget, breaker, bulkhead, timeout of the attempt. */
 #include "base/arithmetic.h"
 #include "pipeline/preset.h"
+#include "policy/fallback.h"
 
 #include <weir/breaker.h>
 #include <weir/bulkhead.h>
@@ -67,20 +68,43 @@ static enum weir_error make(
     return error;
 }
 
+static enum weir_error validate_fallback(const struct weir_policy *policy)
+{
+    if (policy == NULL || policy->head->kind == POLICY_FALLBACK) return WEIR_E_NONE;
+    return error_set(WEIR_E_INVALID, "%s.fallback is a %s, expected a fallback", type, policy->ops->kind);
+}
+
+/* A fallback that keeps time for its function keeps it of the call's; any other answers also when that is over. */
+static size_t arrange(const struct weir_standard_config *c, struct weir_policy *const part[PARTS],
+    struct weir_policy *order[PARTS + 2])
+{
+    size_t count = 0;
+    bool within = c->fallback != NULL;
+    if (within) within = ((const struct fallback_config *)c->fallback->config)->reserve_ns != 0;
+    if (c->fallback != NULL && !within) order[count++] = weir_policy_acquire(c->fallback);
+    order[count++] = part[DEADLINE];
+    if (within) order[count++] = weir_policy_acquire(c->fallback);
+    for (int i = RETRY; i < PARTS; i++) order[count++] = part[i];
+    if (c->innermost != NULL) order[count++] = weir_policy_acquire(c->innermost);
+    return count;
+}
+
 enum weir_error weir_pipeline_standard(
     const struct weir_standard_config *given, struct weir_pipeline **pipeline)
 {
     WEIR_REQUIRE(pipeline != NULL, "weir_pipeline_standard", "pipeline is NULL");
     struct weir_standard_config c;
-    struct weir_policy *part[PARTS] = { NULL };
+    struct weir_policy *part[PARTS] = { NULL }, *order[PARTS + 2];
     char name[WEIR_NAME_MAX + 1];
     enum weir_error error = error_config(type, given, &c, sizeof c);
     if (error == WEIR_E_NONE) error = error_name(type, c.name, "standard", name);
     if (error == WEIR_E_NONE) error = validate(&c);
+    if (error == WEIR_E_NONE) error = validate_fallback(c.fallback);
     if (error != WEIR_E_NONE) return error;
     error = make(&c, name, part);
+    size_t count = arrange(&c, part, order);
     return preset_finish(error,
         WEIR_CONFIG(weir_pipeline_config, .name = name, .timing = c.timing, .clock = c.clock, .sink = c.sink,
             .classifier = c.classifier, .result_size = c.result_size),
-        part, PARTS, pipeline);
+        order, count, pipeline);
 }

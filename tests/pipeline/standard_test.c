@@ -1,6 +1,8 @@
 #include "pipeline/scripted.h"
 #include "support/test.h"
 
+#include <weir/chaos.h>
+
 #include <string.h>
 
 static void refused(struct weir_standard_config *config, const char *field)
@@ -33,6 +35,46 @@ TEST(standard, order_names_and_numbers)
     CHECK_EQ(weir_bulkhead_stats(weir_pipeline_policy(pipeline, 3)).limit, 7);
     CHECK_EQ(weir_timeout_stats(weir_pipeline_policy(pipeline, 4)).timeout_ns, 400 * WEIR_MS);
     weir_pipeline_destroy(pipeline);
+}
+
+static struct weir_policy *stand_in(uint64_t reserve_ns)
+{
+    struct weir_policy *fallback = NULL;
+    CHECK_EQ(
+        weir_fallback_create(
+            WEIR_CONFIG(weir_fallback_config, .function = scripted, .reserve_ns = reserve_ns), &fallback),
+        WEIR_E_NONE);
+    return fallback;
+}
+
+static void check_kinds(struct weir_standard_config config, const char *const kinds[], size_t count)
+{
+    struct weir_pipeline *pipeline;
+    config.size = sizeof config;
+    CHECK_EQ(weir_pipeline_standard(&config, &pipeline), WEIR_E_NONE);
+    CHECK_EQ(weir_pipeline_count(pipeline), count);
+    for (size_t i = 0; i < count; i++)
+        CHECK_STR(weir_policy_kind(weir_pipeline_policy(pipeline, i)), kinds[i]);
+    CHECK_EQ(weir_pipeline_lint(pipeline, 0, NULL, 0), 0);
+    weir_pipeline_destroy(pipeline);
+}
+
+TEST(standard, takes_policies_of_the_users)
+{
+    static const char *const around[] = { "fallback", "timeout", "retry", "breaker", "bulkhead", "timeout",
+        "chaos" };
+    static const char *const within[] = { "timeout", "fallback", "retry", "breaker", "bulkhead", "timeout" };
+    struct weir_policy *chaos, *last = stand_in(0), *reserved = stand_in(10 * WEIR_MS);
+    CHECK_EQ(
+        weir_chaos_create(WEIR_CONFIG(weir_chaos_config, .error_ppm = 1, .lost_max_ns = WEIR_MS), &chaos),
+        WEIR_E_NONE);
+    check_kinds((struct weir_standard_config) { .fallback = last, .innermost = chaos }, around, 7);
+    check_kinds((struct weir_standard_config) { .fallback = reserved }, within, 6);
+    refused(&(struct weir_standard_config) { .fallback = chaos }, "weir_standard_config.fallback is a chaos");
+    refused(&(struct weir_standard_config) { .fallback = last, .attempts = 1000 }, "attempts");
+    weir_policy_release(chaos);
+    weir_policy_release(last);
+    weir_policy_release(reserved);
 }
 
 TEST(standard, is_sound_by_its_own_linter)
