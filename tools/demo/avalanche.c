@@ -19,11 +19,13 @@ static struct weir_outcome stand_in(void *argument, const struct weir_attempt *a
 static enum weir_error open_with_fallback(const char *name, struct weir_pipeline **pipeline)
 {
     struct weir_policy *fallback;
-    enum weir_error error = weir_pipeline_standard(WEIR_CONFIG(weir_standard_config, .name = name), pipeline);
-    if (!error)
-        error = weir_fallback_create(
-            WEIR_CONFIG(weir_fallback_config, .function = stand_in, .reserve_ns = RESERVE_NS), &fallback);
-    return error ? error : pipeline_insert(pipeline, 1, fallback);
+    enum weir_error error = weir_fallback_create(
+        WEIR_CONFIG(weir_fallback_config, .function = stand_in, .reserve_ns = RESERVE_NS), &fallback);
+    if (error) return error;
+    error = weir_pipeline_standard(
+        WEIR_CONFIG(weir_standard_config, .name = name, .fallback = fallback), pipeline);
+    weir_policy_release(fallback);
+    return error;
 }
 
 static enum weir_error open_pipelines(struct weir_pipeline *pipelines[KINDS])

@@ -57,15 +57,16 @@ static enum answered guarded_call(struct client *client, struct arrival arrival,
 
 /* ---- the guarded side's pipelines ---- */
 
-enum weir_error pipeline_insert(struct weir_pipeline **pipeline, size_t at, struct weir_policy *policy)
+/* The same pipeline with one policy more, innermost. */
+static enum weir_error add_innermost(struct weir_pipeline **pipeline, struct weir_policy *policy)
 {
     struct weir_policy *order[WEIR_POLICIES_MAX];
     struct weir_pipeline *made = NULL;
-    size_t count = weir_pipeline_count(*pipeline) + 1;
-    for (size_t i = 0; i < count; i++)
-        order[i] = i == at ? policy : weir_pipeline_policy(*pipeline, i < at ? i : i - 1);
+    size_t count = weir_pipeline_count(*pipeline);
+    for (size_t i = 0; i < count; i++) order[i] = weir_pipeline_policy(*pipeline, i);
+    order[count] = policy;
     enum weir_error error = weir_pipeline_create(
-        WEIR_CONFIG(weir_pipeline_config, .name = weir_pipeline_name(*pipeline)), order, count, &made);
+        WEIR_CONFIG(weir_pipeline_config, .name = weir_pipeline_name(*pipeline)), order, count + 1, &made);
     weir_policy_release(policy);
     if (error) return error;
     weir_pipeline_destroy(*pipeline);
@@ -80,9 +81,7 @@ static enum weir_error open_pipelines(struct side *side)
     for (int kind = 0; kind < KINDS && !error; kind++) {
         struct weir_policy *gauge;
         error = gauge_policy(&side->waiting[kind], &gauge);
-        if (!error)
-            error =
-                pipeline_insert(&side->pipelines[kind], weir_pipeline_count(side->pipelines[kind]), gauge);
+        if (!error) error = add_innermost(&side->pipelines[kind], gauge);
     }
     return error;
 }

@@ -44,10 +44,6 @@ enum incident_end { INCIDENT_MEASURED, INCIDENT_BROKEN, INCIDENT_INTERRUPTED };
 enum incident_end incident_measure(const struct incident *incident, const char *origin, double seconds,
     uint64_t seed, struct incident_figures *figures);
 
-/* Puts another in its place: with the policy at that position, whose reference it takes. On an error *pipeline is
- * as it was. */
-enum weir_error pipeline_insert(struct weir_pipeline **pipeline, size_t at, struct weir_policy *policy);
-
 double percent(size_t part, size_t whole);
 /* Prints "FAILED what: value, goal" unless met. */
 bool goal(FILE *file, const char *what, double value, bool met, const char *expected);
