@@ -54,9 +54,10 @@ static void say_degraded(
     struct prose *prose, const struct weir_pipeline *pipeline, struct weir_outcome outcome)
 {
     enum weir_status hidden = hidden_status(outcome.reason);
+    bool own = outcome.reason == WEIR_REASON_NONE; /* which of the two, it does not say */
     prose_say(prose, ", answered");
     say_who(prose, pipeline, outcome.by);
-    prose_say(prose, " instead of: %s", weir_status_text(hidden));
+    prose_say(prose, " instead of: %s", own ? "failed or overloaded" : weir_status_text(hidden));
     say_reason(prose, hidden, outcome.reason);
     say_code(prose, hidden, outcome.code);
 }
