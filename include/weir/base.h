@@ -6,7 +6,8 @@
  *   fork      a child may go on using what it inherited; it owns nothing that it did not take itself
  *             (permits, probes and waits of the parent's calls stay the parent's);
  *   errno     is not read, and not changed but by a create that finds no memory;
- *   memory    only functions named create allocate; "borrowed" means that weir keeps the pointer and
+ *   memory    only functions named create, and weir_pipeline_standard(), allocate (weir-curl: see its header);
+ *             "borrowed" means that weir keeps the pointer and
  *             you keep the memory, "copied" that you may free it on return, "yours to destroy" that
  *             you must hand it to the function named.
  */
