@@ -184,7 +184,7 @@ static void take_outcome(struct weir_call *call, struct weir_outcome outcome, ui
     enum weir_status status = (enum weir_status)outcome.status;
     WEIR_REQUIRE(status < WEIR_STATUSES, "weir_call_settle", "the outcome's status is none");
     outcome.by = 0;
-    outcome.flags &= status == WEIR_OK ? 0 : WEIR_NOT_SENT | WEIR_NOT_REPEATABLE;
+    outcome.flags &= status == WEIR_OK ? WEIR_NOT_REPEATABLE : WEIR_NOT_SENT | WEIR_NOT_REPEATABLE;
     if (status != WEIR_REJECTED) outcome.reason = WEIR_REASON_NONE;
     if (outcome.reason >= WEIR_REASONS) outcome.reason = WEIR_REASON_CUSTOM;
     call->outcome = outcome;

@@ -41,6 +41,17 @@ static ALWAYS_INLINE bool verdict_is_plain(struct weir_verdict verdict)
     return head == 0;
 }
 
+/* OK, and good to be made again if a policy turns it into a failure; by one test of the word that it travels in. */
+static ALWAYS_INLINE bool outcome_is_plain(struct weir_outcome outcome)
+{
+    const struct weir_outcome look = { .status = UINT8_MAX, .flags = WEIR_NOT_REPEATABLE };
+    uint32_t head, mask;
+    _Static_assert(WEIR_OK == 0, "all bits are zero");
+    __builtin_memcpy(&head, &outcome, sizeof head);
+    __builtin_memcpy(&mask, &look, sizeof mask);
+    return (head & mask) == 0;
+}
+
 /* OK with the operation's code, and nothing else of what it may have set; by whole words, as it travels. */
 static ALWAYS_INLINE struct weir_outcome outcome_ok(struct weir_outcome outcome)
 {
@@ -116,7 +127,7 @@ static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
     bool timed, struct weir_step *step)
 {
     uint32_t shard = thread_shard();
-    bool well = call->phase == PHASE_FAST && outcome.status == WEIR_OK && attempt == 1 &&
+    bool well = call->phase == PHASE_FAST && outcome_is_plain(outcome) && attempt == 1 &&
         process_is(call->attempt.generation) && now_ns < call->attempt.deadline_ns;
     if (unlikely(!well)) return SETTLED_NOT;
     call->shard = (uint16_t)shard;

@@ -179,6 +179,7 @@ static struct weir_step over(struct weir_call *call, uint64_t now_ns)
 {
     const struct weir_pipeline *pipeline = call->pipeline;
     if (call->shadowed != 0) call->outcome.flags |= WEIR_SHADOW;
+    if (call->outcome.status == WEIR_OK) call->outcome.flags &= (uint8_t)~WEIR_NOT_REPEATABLE;
     bool valued = (call->flags & CALL_VALUED) != 0 && call->attempt.value != NULL;
     if (valued && call->outcome.status == WEIR_OK) {
         __builtin_memcpy(call->value, call->attempt.value, pipeline->result_size);

@@ -199,6 +199,20 @@ TEST(machine_keep, its_deadline_ends_what_is_kept)
     leave(pipeline);
 }
 
+/* Of an answer that went well it matters only to who turns it into a failure; by the fast lists, too. */
+TEST(machine_keep, that_it_cannot_be_repeated_is_forgotten_when_it_ends_well)
+{
+    struct weir_pipeline *pipeline = spies();
+    struct weir_call call;
+    struct weir_outcome answer = { .status = WEIR_OK, .flags = WEIR_NOT_REPEATABLE, .code = 7 };
+    CHECK_EQ(weir_call_begin(&call, pipeline, NULL, START).action, WEIR_RUN);
+    CHECK_EQ(weir_call_settle(&call, 1, answer, START + 5).action, WEIR_DONE);
+    CHECK_EQ(last_note('S', 1)->flags, WEIR_NOT_REPEATABLE);
+    CHECK_EQ(weir_call_outcome(&call).flags, 0);
+    CHECK_EQ(weir_call_outcome(&call).code, 7);
+    leave(pipeline);
+}
+
 TEST(machine_keep, a_timeout_further_out_ends_what_is_kept)
 {
     forget();

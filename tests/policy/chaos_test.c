@@ -369,6 +369,25 @@ TEST(chaos, a_lost_or_replaced_result_is_not_delivered)
     }
 }
 
+/* Whatever harm is done to it: what went well and cannot be made again is not made again. */
+TEST(chaos, an_answer_that_cannot_be_repeated_is_harmed_and_not_retried)
+{
+    for (int lost = 0; lost < 2; lost++) {
+        struct weir_pipeline *pipeline = PIPELINE(
+            POLICY(retry, .attempts = 3), CHAOS(.result_ppm = lost ? 0 : ALL, .lost_ppm = lost ? ALL : 0));
+        const struct weir_call_options *options = WEIR_CONFIG(weir_call_options, .idempotent = true);
+        struct weir_outcome answer = { .status = WEIR_OK, .flags = WEIR_NOT_REPEATABLE };
+        struct weir_call call;
+        CHECK_EQ(weir_call_begin(&call, pipeline, options, START).action, WEIR_RUN);
+        struct weir_step step = weir_call_settle(&call, 1, answer, START + 1);
+        if (lost) step = weir_call_wake(&call, START + 100 * WEIR_S);
+        CHECK_EQ(step.action, WEIR_DONE);
+        CHECK_EQ(weir_call_outcome(&call).status, WEIR_FAILED);
+        CHECK_EQ(weir_call_outcome(&call).flags, WEIR_NOT_REPEATABLE);
+        weir_pipeline_destroy(pipeline);
+    }
+}
+
 static struct weir_outcome ok(void *argument, const struct weir_attempt *attempt)
 {
     (void)argument;
