@@ -79,20 +79,29 @@ static uint32_t attention_for(const struct weir_policy *policy)
     return mode == WEIR_MODE_ON ? ATTENTION_SWITCHED : ATTENTION_MODES;
 }
 
+#define ATTENTION_BY_POLICIES (ATTENTION_MODES | ATTENTION_SWITCHED)
+
+static uint32_t attention_for_all(const struct weir_pipeline *pipeline)
+{
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; i < pipeline->count; i++) wanted |= attention_for(pipeline->policy[i]);
+    return wanted;
+}
+
 /* A mode or a switch of one of its policies has changed: calls go by the full list while any is not ON. */
 void pipeline_notice(struct weir_pipeline *pipeline)
 {
-    const uint32_t both = ATTENTION_MODES | ATTENTION_SWITCHED;
-    uint32_t wanted = 0;
-    for (uint32_t i = 0; i < pipeline->count; i++) wanted |= attention_for(pipeline->policy[i]);
+    uint32_t wanted = attention_for_all(pipeline);
     atomic_or_acq_rel(&pipeline->attention, wanted);
-    atomic_and_release(&pipeline->attention, ~(both & ~wanted));
+    atomic_and_release(&pipeline->attention, ~(ATTENTION_BY_POLICIES & ~wanted));
 }
 
-/* A policy has switched itself off. It says so until somebody finds the lock free. */
+/* A policy has switched itself off. It says so until somebody finds the lock free, and whenever others have a call
+ * go by the full list. */
 void pipeline_switched_off(const struct weir_pipeline *pipeline)
 {
-    if ((atomic_load_relaxed(&pipeline->attention) & ATTENTION_SWITCHED) == 0) return;
+    uint32_t attention = atomic_load_relaxed(&pipeline->attention) & ATTENTION_BY_POLICIES;
+    if (attention == attention_for_all(pipeline)) return;
     if (!lock_try(&weir_registry_lock)) return;
     pipeline_notice((struct weir_pipeline *)pipeline);
     lock_drop(&weir_registry_lock);

@@ -46,6 +46,21 @@ TEST(chaos, it_ends_by_itself)
 }
 
 /* While somebody holds the registry's lock the pipeline cannot be told; a later call does. */
+TEST(chaos, in_shadow_it_ends_by_itself_too)
+{
+    struct weir_policy *chaos = CHAOS(.error_ppm = ALL, .duration_ns = WEIR_S);
+    struct weir_pipeline *pipeline = around(chaos);
+    struct weir_call call;
+    weir_policy_set_mode(chaos, WEIR_MODE_SHADOW);
+    CHECK_EQ(begin(&call, pipeline, START).action, WEIR_RUN);
+    CHECK_EQ(settle(&call, WEIR_OK, START).action, WEIR_DONE);
+    CHECK_EQ(pipeline->attention, ATTENTION_MODES);
+    CHECK_EQ(begin(&call, pipeline, START + WEIR_S).action, WEIR_RUN);
+    CHECK_EQ(settle(&call, WEIR_OK, START + WEIR_S).action, WEIR_DONE);
+    CHECK_EQ(pipeline->attention, 0);
+    weir_pipeline_destroy(pipeline);
+}
+
 TEST(chaos, its_end_reaches_the_pipeline_when_the_lock_is_free)
 {
     struct weir_policy *chaos = CHAOS(.error_ppm = ALL, .duration_ns = WEIR_S);
