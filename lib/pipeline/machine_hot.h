@@ -138,6 +138,7 @@ static ALWAYS_INLINE enum settled machine_try_settle(struct weir_call *call,
             entry->config, entry->state, &call->slot[entry->position], call, &call->outcome, now_ns);
         if (unlikely(!verdict_is_plain(verdict))) {
             if (verdict.kind != WEIR_PASS) {
+                if (!timed) call->flags |= CALL_UNTIMED;
                 *step = machine_turned(call, (uint32_t)entry->position, verdict, now_ns);
                 return SETTLED_TURNED;
             }

@@ -372,3 +372,39 @@ TEST(machine, events_tell_what_changed_in_order)
     CHECK_EQ(weir_pipeline_deliver(pipeline), 0);
     weir_pipeline_destroy(pipeline);
 }
+
+static struct weir_outcome until_the_coarse_clock_has_moved(
+    void *argument, const struct weir_attempt *attempt)
+{
+    (void)argument;
+    (void)attempt;
+    uint64_t began_ns = weir_now(WEIR_TIMING_COARSE);
+    while (weir_now(WEIR_TIMING_COARSE) == began_ns) continue;
+    return outcome_of(WEIR_OK);
+}
+
+static struct weir_verdict answers(uint8_t spy, struct weir_slot *slot, struct weir_call *call,
+    struct weir_outcome *outcome, uint64_t now_ns)
+{
+    (void)spy;
+    (void)slot;
+    (void)call;
+    (void)now_ns;
+    outcome->code = 42;
+    return (struct weir_verdict) { .kind = WEIR_ANSWER };
+}
+
+TEST(machine, a_coarse_call_is_not_timed_because_a_policy_answers)
+{
+    static const struct spy_script script = { .settle = answers };
+    static struct spy_log record;
+    struct weir_policy *order[] = { spy_of(&spy_ops, 0, &record, &script) };
+    struct weir_pipeline *pipeline = NULL;
+    CHECK_EQ(weir_pipeline_create(
+                 WEIR_CONFIG(weir_pipeline_config, .timing = WEIR_TIMING_COARSE), order, 1, &pipeline),
+        WEIR_E_NONE);
+    weir_policy_release(order[0]);
+    CHECK_EQ(weir_run(pipeline, NULL, until_the_coarse_clock_has_moved, NULL).code, 42);
+    CHECK_EQ(weir_pipeline_stats(pipeline).timed, 0);
+    weir_pipeline_destroy(pipeline);
+}
