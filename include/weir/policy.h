@@ -73,8 +73,9 @@ enum weir_policy_flag {
  * ended instead) and answers by ANSWER; the skipped attempt counts as one.
  * A settle that answers HOLD has not paid: the call WAITs, and settle is asked again with the same slot
  * and outcome, or with how the call ended meanwhile. It may be asked early. Once weir_call_is_ending() says so,
- * HOLD counts as PASS. Hooks run on any thread, must not block, allocate, read a clock
- * or keep pointers. config and state are the policy's own words. A hook left NULL counts as PASS. */
+ * HOLD counts as PASS; so does AGAIN, unless that is for the mode alone. Hooks run on any thread, must not block,
+ * allocate, read a clock or keep pointers. config and state are the policy's own words. A hook left NULL counts as
+ * PASS. */
 struct weir_policy_ops {
     uint32_t size;    /* sizeof(struct weir_policy_ops) */
     uint32_t flags;   /* enum weir_policy_flag */
@@ -119,8 +120,9 @@ WEIR_API uint32_t weir_call_weight(const struct weir_call *call);
 /* Whose it is: its options' key; 0: it bears none. For hooks. */
 WEIR_API uint64_t weir_call_key(const struct weir_call *call);
 
-/* For settle hooks: no further settle follows this one, so HOLD counts as PASS. The call was canceled, its time
- * is over where this policy stands, a policy further out has refused it, or this policy's mode is not ON. */
+/* For settle hooks: HOLD counts as PASS, and no further settle follows. The call was canceled, its time is over where
+ * this policy stands, or a policy further out has refused it: then AGAIN counts as PASS, too; or this policy's mode is
+ * not ON. */
 WEIR_API bool weir_call_is_ending(const struct weir_call *call);
 
 /* ---- acquire and release of one policy alone ---- */

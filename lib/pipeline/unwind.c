@@ -68,13 +68,20 @@ static uint64_t typical(struct weir_pipeline *pipeline, uint64_t now_ns)
     return atomic_load_relaxed(&pipeline->typical_ns);
 }
 
-/* What a call came with can be kept back as long as the call has time, by a policy that is on. Not what was decided
- * further out (a refusal after a wait), nor what is said to one policy alone (a hold that ends, abandoned work). */
+/* Whether the outcome is still open where the policy stands: the call has time there, and it was not decided further
+ * out (a refusal after a wait). */
+static bool is_open(const struct weir_call *call, uint32_t position, uint64_t now_ns)
+{
+    if ((call->flags & CALL_ENDING) != 0 || now_ns >= call->attempt.deadline_ns) return false;
+    return call->outcome.by == 0 || call->outcome.by > position;
+}
+
+/* What a call came with can be kept back while it is open, by a policy that is on. Not what is said to one policy alone
+ * (a hold that ends, abandoned work). */
 static bool may_keep(
     const struct weir_call *call, uint32_t position, const struct weir_outcome *outcome, uint64_t now_ns)
 {
-    if ((call->flags & CALL_ENDING) != 0 || now_ns >= call->attempt.deadline_ns) return false;
-    if (outcome != &call->outcome || (outcome->by != 0 && outcome->by <= position)) return false;
+    if (outcome != &call->outcome || !is_open(call, position, now_ns)) return false;
     return atomic_load_relaxed(&call->pipeline->policy[position]->head->mode) == WEIR_MODE_ON;
 }
 
@@ -206,7 +213,8 @@ static bool turns(struct weir_call *call, uint32_t position, struct weir_verdict
     struct weir_step *step)
 {
     if ((call->flags & CALL_ENDING) != 0) return false;
-    if (answer.kind == WEIR_AGAIN && call->attempt.number < WEIR_ATTEMPTS_MAX) {
+    if (answer.kind == WEIR_AGAIN && call->attempt.number < WEIR_ATTEMPTS_MAX &&
+        is_open(call, position, now_ns)) {
         *step = again(call, position, answer, now_ns);
         return true;
     }

@@ -292,6 +292,44 @@ TEST(machine_keep, a_refusal_from_further_out_is_not_kept)
     leave(waiting);
 }
 
+/* Nor is it tried again: that would be refused for ever. */
+TEST(machine_keep, after_a_refusal_from_further_out_nothing_is_tried_again)
+{
+    forget();
+    struct weir_policy *rate =
+        POLICY(rate, .permits = 1, .period_ns = WEIR_MS, .burst = 1, .wait_max_ns = WEIR_S);
+    CHECK_EQ(weir_rate_acquire_at(rate, 1, START).status, WEIR_OK);
+    struct weir_pipeline *waiting =
+        PIPELINE(spy_of(&spy_ops, 0, &record, &script), spy_of(&spy_ops, 1, &record, &script), rate);
+    struct weir_call call;
+    CHECK_EQ(weir_call_begin(&call, waiting, NULL, START).action, WEIR_WAIT);
+    outer_is_stale = true;
+    settle_answer.kind = WEIR_AGAIN;
+    CHECK_EQ(weir_call_wake(&call, START + WEIR_MS).action, WEIR_DONE);
+    CHECK_EQ(weir_call_outcome(&call).status, WEIR_REJECTED);
+    leave(waiting);
+}
+
+/* And nothing is once the time is over, by one that held the call, too. */
+TEST(machine_keep, without_time_nothing_is_tried_again)
+{
+    for (int held = 0; held < 2; held++) {
+        forget();
+        struct weir_pipeline *pipeline =
+            PIPELINE(POLICY(timeout, .timeout_ns = WEIR_MS), spy_of(&spy_ops, 1, &record, &script));
+        struct weir_call call;
+        if (held) admit_answer = (struct weir_verdict) { .kind = WEIR_HOLD, .at_ns = WEIR_NEVER };
+        settle_answer.kind = WEIR_AGAIN;
+        struct weir_step step = weir_call_begin(&call, pipeline, NULL, START);
+        CHECK_EQ(step.action, held ? WEIR_WAIT : WEIR_RUN);
+        step = held ? weir_call_wake(&call, START + WEIR_MS)
+                    : weir_call_settle(&call, 1, outcome_of(WEIR_FAILED), START + WEIR_MS);
+        CHECK_EQ(step.action, WEIR_DONE);
+        CHECK_EQ(weir_call_outcome(&call).status, WEIR_EXPIRED);
+        leave(pipeline);
+    }
+}
+
 /* But a refusal further in is, by one that was held itself until then, too. */
 TEST(machine_keep, a_refusal_from_further_in_is_kept)
 {
