@@ -131,6 +131,7 @@ void machine_deposit(const struct weir_pipeline *pipeline, uint64_t calls, uint6
 static struct weir_step again(
     struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
 {
+    call->admitted |= bit(position); /* also if it has held the call until now */
     call->skipped &= outside(position);
     call->ran_ns = 0;
     call->wake_ns = answer.at_ns;

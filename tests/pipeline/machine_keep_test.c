@@ -310,24 +310,78 @@ TEST(machine_keep, after_a_refusal_from_further_out_nothing_is_tried_again)
     leave(waiting);
 }
 
-/* And nothing is once the time is over, by one that held the call, too. */
+/* And nothing is once the time is over. */
 TEST(machine_keep, without_time_nothing_is_tried_again)
 {
-    for (int held = 0; held < 2; held++) {
-        forget();
-        struct weir_pipeline *pipeline =
-            PIPELINE(POLICY(timeout, .timeout_ns = WEIR_MS), spy_of(&spy_ops, 1, &record, &script));
-        struct weir_call call;
-        if (held) admit_answer = (struct weir_verdict) { .kind = WEIR_HOLD, .at_ns = WEIR_NEVER };
-        settle_answer.kind = WEIR_AGAIN;
-        struct weir_step step = weir_call_begin(&call, pipeline, NULL, START);
-        CHECK_EQ(step.action, held ? WEIR_WAIT : WEIR_RUN);
-        step = held ? weir_call_wake(&call, START + WEIR_MS)
-                    : weir_call_settle(&call, 1, outcome_of(WEIR_FAILED), START + WEIR_MS);
-        CHECK_EQ(step.action, WEIR_DONE);
-        CHECK_EQ(weir_call_outcome(&call).status, WEIR_EXPIRED);
-        leave(pipeline);
+    forget();
+    struct weir_pipeline *pipeline =
+        PIPELINE(POLICY(timeout, .timeout_ns = WEIR_MS), spy_of(&spy_ops, 1, &record, &script));
+    struct weir_call call;
+    settle_answer.kind = WEIR_AGAIN;
+    CHECK_EQ(weir_call_begin(&call, pipeline, NULL, START).action, WEIR_RUN);
+    CHECK_EQ(weir_call_settle(&call, 1, outcome_of(WEIR_FAILED), START + WEIR_MS).action, WEIR_DONE);
+    CHECK_EQ(weir_call_outcome(&call).status, WEIR_EXPIRED);
+    leave(pipeline);
+}
+
+/* One that is asked anew after each wait: it lets in at first, then holds; what expires it wants once more. */
+static int anew_asked, anew_owed;
+
+static struct weir_verdict anew_admit(
+    const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    (void)config;
+    (void)state;
+    (void)slot;
+    (void)now_ns;
+    if (call->held != call->cursor + 1) anew_owed++;
+    bool holds = anew_asked++ == 1;
+    return (struct weir_verdict) { .kind = holds ? WEIR_HOLD : WEIR_PASS, .at_ns = WEIR_NEVER };
+}
+
+static struct weir_verdict anew_settle(const void *config, void *state, struct weir_slot *slot,
+    struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
+{
+    (void)config;
+    (void)state;
+    (void)slot;
+    (void)call;
+    if (outcome->status == WEIR_EXPIRED) {
+        return (struct weir_verdict) { .kind = WEIR_AGAIN, .at_ns = now_ns };
     }
+    anew_owed--;
+    return (struct weir_verdict) { .kind = WEIR_PASS };
+}
+
+static bool anew_stale(const void *config, const void *state, const struct weir_slot *slot)
+{
+    (void)config;
+    (void)state;
+    (void)slot;
+    return anew_asked == 1;
+}
+
+/* The timeout further in, of the time before the wait, ends the hold. */
+TEST(machine_keep, who_held_and_tries_again_is_still_owed_its_settle)
+{
+    static const struct weir_policy_ops ops = {
+        .size = sizeof ops, .kind = "anew", .admit = anew_admit, .settle = anew_settle, .stale = anew_stale
+    };
+    struct weir_policy *anew = NULL,
+                       *rate = POLICY(
+                           rate, .permits = 1, .period_ns = WEIR_MS, .burst = 1, .wait_max_ns = WEIR_S);
+    CHECK_EQ(weir_policy_create(WEIR_CONFIG(weir_policy_spec, .ops = &ops), &anew), WEIR_E_NONE);
+    CHECK_EQ(weir_rate_acquire_at(rate, 1, START).status, WEIR_OK);
+    struct weir_pipeline *pipeline = PIPELINE(anew, POLICY(timeout, .timeout_ns = 9 * WEIR_MS), rate);
+    struct weir_call call;
+    anew_asked = anew_owed = 0;
+    CHECK_EQ(weir_call_begin(&call, pipeline, NULL, START).action, WEIR_WAIT);
+    CHECK_EQ(weir_call_wake(&call, START + WEIR_MS).action, WEIR_WAIT);
+    CHECK_EQ(call.held, 1);
+    CHECK_EQ(weir_call_wake(&call, START + 9 * WEIR_MS).action, WEIR_RUN);
+    CHECK_EQ(weir_call_settle(&call, 1, outcome_of(WEIR_OK), START + 9 * WEIR_MS).action, WEIR_DONE);
+    CHECK_EQ(anew_owed, 0);
+    weir_pipeline_destroy(pipeline);
 }
 
 /* But a refusal further in is, by one that was held itself until then, too. */
