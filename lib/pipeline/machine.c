@@ -209,7 +209,18 @@ static uint64_t waits_until(const struct weir_call *call)
     return time_min(call->wake_ns, call->attempt.deadline_ns);
 }
 
-/* Abandoned work ended at last: what lasted for it is given back. */
+/* True: an abandoned operation says at last that it cannot be made again, and nobody has known. Whoever is yet to
+ * hear how it ended hears that, too. */
+static bool is_not_repeatable_after_all(struct weir_call *call, uint8_t what, struct weir_outcome outcome)
+{
+    uint8_t flag = outcome.flags & (uint8_t)~call->outcome.flags & WEIR_NOT_REPEATABLE;
+    if (call->phase == PHASE_OVER || what != WEIR_ABANDONED_OPERATION) return false;
+    call->outcome.flags |= flag;
+    call->hidden.flags |= flag;
+    return flag != 0;
+}
+
+/* Abandoned work ended at last: what lasted for it is given back. A retry that waits for that may change its mind. */
 static struct weir_step settle_abandoned(
     struct weir_call *call, uint8_t what, struct weir_outcome outcome, uint64_t now_ns)
 {
@@ -221,6 +232,8 @@ static struct weir_step settle_abandoned(
         machine_settle_one(call, i, &copy, now_ns);
         call->lasting &= (uint16_t) ~(1u << i);
     }
+    bool news = is_not_repeatable_after_all(call, what, outcome);
+    if (call->phase == PHASE_AWAITING && news) return machine_unwind(call, now_ns);
     if (call->phase == PHASE_AWAITING && call->pending == 0) {
         call->phase = PHASE_BACKING_OFF;
         return weir_call_wake(call, now_ns);

@@ -8,6 +8,20 @@ static struct weir_outcome light(void *argument, const struct weir_attempt *atte
     return outcome_of(WEIR_OK);
 }
 
+static bool kept;
+
+static struct weir_verdict keeps_once(uint8_t spy, struct weir_slot *slot, struct weir_call *call,
+    struct weir_outcome *outcome, uint64_t now_ns)
+{
+    (void)spy;
+    (void)slot;
+    (void)call;
+    (void)outcome;
+    if (kept) return (struct weir_verdict) { .kind = WEIR_PASS };
+    kept = true;
+    return (struct weir_verdict) { .kind = WEIR_HOLD, .at_ns = now_ns + WEIR_S };
+}
+
 enum phase { RUNNING_FAST, RUNNING, HELD_IN_QUEUE, HELD_BY_RATE, BACKING_OFF, AWAITING, FALLING, PHASES };
 
 /* A call brought into a phase, in a pipeline that has them all. */
@@ -203,6 +217,39 @@ TEST(machine, the_last_real_error_keeps_its_code)
     CHECK_EQ(weir_call_outcome(&scene.call).status, WEIR_CANCELED);
     CHECK_EQ(weir_call_outcome(&scene.call).code, 111);
     leave_scene(&scene, BACKING_OFF);
+}
+
+/* It has used up its input: there is no next. The budget gets back what was charged for it. */
+TEST(machine, an_abandoned_attempt_may_say_that_it_is_the_last)
+{
+    struct scene scene;
+    enter_phase(&scene, AWAITING);
+    struct weir_outcome used_up = { .status = WEIR_FAILED, .flags = WEIR_NOT_REPEATABLE };
+    CHECK_EQ(weir_call_settle(&scene.call, 1, used_up, START + 310 * WEIR_MS).action, WEIR_DONE);
+    CHECK_EQ(weir_call_outcome(&scene.call).status, WEIR_EXPIRED);
+    CHECK_EQ(weir_call_outcome(&scene.call).flags, WEIR_NOT_REPEATABLE);
+    CHECK_EQ(weir_retry_stats(scene.retry).not_repeatable, 1);
+    CHECK_EQ(weir_pipeline_stats(scene.pipeline).attempts, 1);
+    leave_scene(&scene, AWAITING);
+}
+
+/* So it is where a policy keeps what it came with, and a retry outside is yet to be asked. */
+TEST(machine, an_abandoned_attempt_may_say_so_while_its_outcome_is_kept)
+{
+    static const struct spy_script script = { .settle = keeps_once };
+    static struct spy_log record;
+    kept = false;
+    struct weir_pipeline *pipeline = PIPELINE(
+        POLICY(retry), spy_of(&spy_ops, 0, &record, &script), POLICY(timeout, .timeout_ns = WEIR_MS));
+    struct weir_outcome used_up = { .status = WEIR_FAILED, .flags = WEIR_NOT_REPEATABLE };
+    struct weir_call call;
+    const struct weir_call_options *options = WEIR_CONFIG(weir_call_options, .idempotent = true);
+    CHECK_EQ(weir_call_begin(&call, pipeline, options, START).action, WEIR_RUN);
+    CHECK_EQ(weir_call_wake(&call, START + WEIR_MS).action, WEIR_WAIT);
+    CHECK_EQ(weir_call_settle(&call, 1, used_up, START + WEIR_MS).action, WEIR_WAIT);
+    CHECK_EQ(weir_call_wake(&call, START + WEIR_S).action, WEIR_DONE);
+    CHECK_EQ(weir_call_outcome(&call).flags, WEIR_NOT_REPEATABLE);
+    weir_pipeline_destroy(pipeline);
 }
 
 TEST(machine, an_abandoned_attempt_is_awaited_before_the_next)
