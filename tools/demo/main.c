@@ -104,5 +104,9 @@ int main(int count, char **arguments)
     }
     enum exit_status status = options.incident ? replay(&options) : phases_run(&options);
     curl_global_cleanup();
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "weir-demo: cannot write what it measured\n");
+        return EXIT_BROKEN;
+    }
     return (int)status;
 }
