@@ -42,8 +42,10 @@ WEIR_API WEIR_MUST_USE enum weir_error weir_gate_set_share(struct weir_policy *g
 struct weir_gate_stats {
     uint32_t share; /* 0: none */
     enum weir_gate_by by;
-    uint64_t salt;    /* by key: as given, or what was made of the name */
-    uint64_t refused; /* by the share; who passed is not counted, but is who came less who was refused */
+    uint64_t salt; /* by key: as given, or what was made of the name */
+    uint64_t
+        refused; /* by the share, in shadow and forced closed, too, where they pass all the same; who passed is not
+                         counted, but else is who came less who was refused */
     uint64_t refused_keyless; /* by key, but their calls bore none */
     uint64_t refused_forced, would_refuse;
 };
