@@ -15,7 +15,8 @@
  *
  * Outcomes: .code is the HTTP status (100 and more) or, if there is none, the CURLcode (less than 100; 0: OK without a
  * status, a file). OK means that the whole response arrived.
- *     a status                          as weir_from_http() says, with Retry-After (cut to a day) as retry_after_ns
+ *     a status                          as weir_from_http() says, with Retry-After (cut to a day) as retry_after_ns;
+ *                                       behind a redirect FAILED in place of OVERLOADED: it was not declined
  *     the callee or the way to it       FAILED; NOT_SENT if not a byte of the request had left
  *     your own callbacks or options     IGNORED: a bad URL, out of memory, a write function that said stop
  *     deadline, cancel                  EXPIRED, CANCELED
@@ -48,7 +49,8 @@ WEIR_API void weir_curl_body_free(struct weir_curl_body *body);
 struct weir_curl_options {
     uint32_t size;
     /* What the handle uploads can be sent again as it is: POSTFIELDS, mime parts of memory or files. Default: a request
-     * of a method that uploads is not repeated once a byte of it has left, unless .rewind. */
+     * of a method that uploads is not repeated once a byte of it has left, unless .rewind; without .body that holds
+     * for what was redirected, too. */
     bool repeatable;
     /* Adds "Idempotency-Key: " and 32 hexadecimal digits, the same for every attempt of the call. */
     bool idempotency_key;

@@ -120,7 +120,7 @@ TEST(curl_classify, retry_after_is_of_this_response)
     origin_stop(origin);
 }
 
-static void check_failed_by(struct weir_outcome outcome, CURLcode code)
+static void check_failed_by(struct weir_outcome outcome, int code)
 {
     CHECK_EQ(outcome.status, WEIR_FAILED);
     CHECK_EQ(outcome.code, code);
@@ -152,6 +152,33 @@ TEST(curl_classify, redirects_in_a_circle)
     check_failed_by(call(easy), CURLE_TOO_MANY_REDIRECTS);
     CHECK_EQ(origin_requests(origin), 6);
     curl_easy_cleanup(easy);
+    origin_stop(origin);
+}
+
+/* Who led on to another server has taken the request: it was not declined, and is not made again unasked. */
+static struct origin_answer led_on_to_503(void *argument, const struct origin_request *request)
+{
+    (void)argument;
+    return (struct origin_answer) { strncmp(request->head, "POST", 4) == 0
+            ? "HTTP/1.1 303 X\r\nLocation: /receipt\r\nContent-Length: 0\r\n\r\n"
+            : "HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+        ORIGIN_KEEP };
+}
+
+TEST(curl_classify, nothing_is_declined_behind_a_redirect)
+{
+    struct origin *origin = origin_start(led_on_to_503, NULL);
+    struct weir_pipeline *pipeline = guard(3, 0);
+    CURL *easy = handle_for(origin, "/pay");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "amount=100");
+    struct weir_outcome outcome =
+        weir_curl_perform(pipeline, WEIR_CONFIG(weir_curl_options, .repeatable = true), easy);
+    check_failed_by(outcome, 503);
+    CHECK_EQ(outcome.retry_after_ns, WEIR_S);
+    CHECK_EQ(origin_requests(origin), 2);
+    curl_easy_cleanup(easy);
+    weir_pipeline_destroy(pipeline);
     origin_stop(origin);
 }
 

@@ -200,6 +200,55 @@ TEST(curl_repeat, what_counts_as_an_upload_that_left)
     check_ended(call_with(busy, GET_WITH_FIELDS, options, 0), WEIR_OVERLOADED, 503);
 }
 
+/* Led on to a GET that fails the first time. */
+static struct origin_answer lead_on(void *argument, const struct origin_request *request)
+{
+    (void)argument;
+    if (strstr(request->head, " /there ") == NULL)
+        return (struct origin_answer) { "HTTP/1.1 303 X\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n",
+            ORIGIN_KEEP };
+    return origin_hello(request->number == 2 ? 500 : 200);
+}
+
+static struct told led_on(enum upload upload, struct weir_curl_body *body)
+{
+    struct told told = { .side = { .refuses = 0 } };
+    struct origin *origin = origin_start(lead_on, NULL);
+    struct weir_pipeline *pipeline = guard(3, 10 * WEIR_S);
+    CURL *easy = handle(origin, &told.side);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    if (upload == POST_READ) to_upload(easy, &told.side);
+    if (upload == GET_WITH_FIELDS) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "fields");
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "GET");
+    }
+    told.outcome = weir_curl_perform(pipeline,
+        WEIR_CONFIG(weir_curl_options, .body = body, .reset = reset, .argument = &told.side,
+            .call = WEIR_CONFIG(weir_call_options, .idempotent = true)),
+        easy);
+    told.requests = origin_requests(origin);
+    curl_easy_cleanup(easy);
+    weir_pipeline_destroy(pipeline);
+    origin_stop(origin);
+    return told;
+}
+
+TEST(curl_repeat, a_redirect_hides_no_upload)
+{
+    struct weir_curl_body body = { 0 };
+    static const enum upload uploads[] = { POST_READ, GET_WITH_FIELDS };
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_EQ(led_on(uploads[i], &body).outcome.flags, WEIR_NOT_REPEATABLE);
+        struct told told = led_on(uploads[i], NULL);
+        CHECK_EQ(told.outcome.flags, WEIR_NOT_REPEATABLE);
+        CHECK_EQ(told.requests, 2);
+    }
+    struct told told = led_on(GET, &body); /* each head was heard: there was none */
+    CHECK_EQ(told.outcome.status, WEIR_OK);
+    CHECK_EQ(told.requests, 4);
+    weir_curl_body_free(&body);
+}
+
 /* Nothing has left: no byte of the upload either. */
 TEST(curl_repeat, an_upload_that_did_not_leave_is_repeated)
 {

@@ -2,7 +2,7 @@
  *
  *     CURLcode      --> ours: IGNORED     a callee cannot be blamed for what this side set up or refused
  *                   --> any other: FAILED NOT_SENT if no byte of the request had left
- *     HTTP status   --> weir_from_http(), with Retry-After
+ *     HTTP status   --> weir_from_http(), with Retry-After; no "declined" behind a redirect
  *
  * Whatever is not known to be ours counts as the callee's: a breaker that opens too early is seen, one that never
  * opens is not. */
@@ -90,6 +90,15 @@ static uint64_t retry_after_ns(CURL *easy)
     return (uint64_t)seconds * WEIR_S;
 }
 
+/* OVERLOADED says that the request was declined, and may be made again whatever it does. Where the last of several
+ * servers says so, one before it has taken the request and led on: a payment, say, to its receipt. */
+static bool was_led_on(CURL *easy)
+{
+    long redirects = 0;
+    curl_easy_getinfo(easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    return redirects > 0;
+}
+
 static struct weir_outcome answered(CURL *easy)
 {
     long status = 0;
@@ -98,6 +107,7 @@ static struct weir_outcome answered(CURL *easy)
     if (status < STATUS_MIN || !is_counted(easy)) return (struct weir_outcome) { .status = WEIR_OK };
     struct weir_outcome outcome = weir_from_http((int)status);
     if (outcome.status != WEIR_OK) outcome.retry_after_ns = retry_after_ns(easy);
+    if (outcome.status == WEIR_OVERLOADED && was_led_on(easy)) outcome.status = WEIR_FAILED;
     return outcome;
 }
 

@@ -14,6 +14,33 @@ static long to_ms(uint64_t duration_ns)
     return ms > INT32_MAX ? INT32_MAX : (long)ms;
 }
 
+/* ---- what libcurl says of a transfer ---- */
+
+static curl_off_t count_of(CURL *easy, CURLINFO which)
+{
+    curl_off_t count = 0;
+    curl_easy_getinfo(easy, which, &count);
+    return count;
+}
+
+/* Methods without an upload, as a rule; if one of them has one, its bytes are counted. */
+static bool is_plain(CURL *easy)
+{
+    const char *method = NULL;
+    static const char *const plain[] = { "GET", "HEAD", "DELETE", "OPTIONS", "TRACE" };
+    curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_METHOD, &method);
+    for (size_t i = 0; method != NULL && i < sizeof plain / sizeof plain[0]; i++) {
+        if (strcmp(method, plain[i]) == 0) return true;
+    }
+    return false;
+}
+
+static bool is_upload(CURL *easy)
+{
+    if (count_of(easy, CURLINFO_SIZE_UPLOAD_T) > 0) return true;
+    return !is_plain(easy);
+}
+
 /* ---- open ---- */
 
 void exchange_open(
@@ -62,8 +89,10 @@ static size_t head_line(char *line, size_t size, size_t count, void *argument)
 {
     struct exchange *exchange = argument;
     size_t length = size * count;
-    if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) exchange->head_open = true;
-    else if (length > 0 && (line[0] == '\r' || line[0] == '\n')) exchange->head_open = false;
+    if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+        exchange->head_open = true;
+        exchange->uploads |= is_upload(exchange->easy);
+    } else if (length > 0 && (line[0] == '\r' || line[0] == '\n')) exchange->head_open = false;
     return length;
 }
 
@@ -72,7 +101,7 @@ static CURLcode prepare_body(struct exchange *exchange)
     struct weir_curl_body *body = exchange->options.body;
     if (body == NULL) return CURLE_OK;
     if (!body_empty(body)) return CURLE_OUT_OF_MEMORY;
-    exchange->head_open = false;
+    exchange->head_open = exchange->uploads = false;
     curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, head_line);
     curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, body_write);
@@ -134,32 +163,22 @@ struct weir_outcome exchange_too_late(CURLcode code)
     return (struct weir_outcome) { .status = WEIR_FAILED, .flags = WEIR_NOT_SENT, .code = (int32_t)code };
 }
 
-static curl_off_t count_of(CURL *easy, CURLINFO which)
+/* Before a redirect, which may make a GET of it, and forgets the bytes: unless each head was heard, it counts as one. */
+static bool was_upload(const struct exchange *exchange)
 {
-    curl_off_t count = 0;
-    curl_easy_getinfo(easy, which, &count);
-    return count;
-}
-
-/* Methods without an upload, as a rule; if one of them has one, its bytes are counted. */
-static bool is_plain(const char *method)
-{
-    static const char *const plain[] = { "GET", "HEAD", "DELETE", "OPTIONS", "TRACE" };
-    for (size_t i = 0; method != NULL && i < sizeof plain / sizeof plain[0]; i++) {
-        if (strcmp(method, plain[i]) == 0) return true;
-    }
-    return false;
+    long redirects = 0;
+    if (exchange->options.body != NULL) return exchange->uploads;
+    curl_easy_getinfo(exchange->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    return redirects > 0;
 }
 
 /* What has been read of an upload need not have left, and what was read and not sent is counted nowhere: of a request
  * that has begun to leave, the upload counts as used. */
-static bool has_used_upload(CURL *easy, struct weir_outcome outcome)
+static bool has_used_upload(const struct exchange *exchange, struct weir_outcome outcome)
 {
-    const char *method = NULL;
-    if (count_of(easy, CURLINFO_SIZE_UPLOAD_T) > 0) return true;
     if ((outcome.flags & WEIR_NOT_SENT) != 0) return false;
-    curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_METHOD, &method);
-    return !is_plain(method);
+    if (was_upload(exchange)) return true;
+    return is_upload(exchange->easy);
 }
 
 /* Asked of every outcome: a pipeline's classifier may yet turn an OK into a failure. */
@@ -169,7 +188,7 @@ static bool is_repeatable(const struct exchange *exchange, struct weir_outcome o
     bool sink = options->body != NULL || options->reset != NULL;
     if (!sink && count_of(exchange->easy, CURLINFO_SIZE_DOWNLOAD_T) > 0) return false;
     bool upload = options->repeatable || options->rewind != NULL;
-    return upload || !has_used_upload(exchange->easy, outcome);
+    return upload || !has_used_upload(exchange, outcome);
 }
 
 static struct weir_outcome flagged(const struct exchange *exchange, struct weir_outcome outcome)

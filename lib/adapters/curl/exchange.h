@@ -17,6 +17,7 @@ struct exchange {
     struct weir_wire_out wire;        /* of options.wire */
     uint32_t begun;                   /* attempts that were prepared */
     bool head_open;                   /* a response's head has begun and not ended */
+    bool uploads;                     /* with .body: a response to a method that uploads has begun */
     struct headers headers;
 };
 
