@@ -241,6 +241,27 @@ TEST(curl_perform, silence_ends_at_the_deadline)
     origin_stop(origin);
 }
 
+/* libcurl, by its own clock, must not come first. */
+TEST(curl_perform, a_coarse_clock_is_waited_for)
+{
+    struct origin *origin = origin_start(silent, NULL);
+    CURL *easy = handle_for(origin, "/");
+    for (uint64_t ms = 1; ms <= 30; ms++) {
+        struct weir_policy *timeout;
+        struct weir_pipeline *pipeline;
+        CHECK_EQ(weir_timeout_create(WEIR_CONFIG(weir_timeout_config, .timeout_ns = ms * WEIR_MS), &timeout),
+            WEIR_E_NONE);
+        CHECK_EQ(weir_pipeline_create(
+                     WEIR_CONFIG(weir_pipeline_config, .timing = WEIR_TIMING_COARSE), &timeout, 1, &pipeline),
+            WEIR_E_NONE);
+        weir_policy_release(timeout);
+        CHECK_EQ(weir_curl_perform(pipeline, NULL, easy).status, WEIR_EXPIRED);
+        weir_pipeline_destroy(pipeline);
+    }
+    curl_easy_cleanup(easy);
+    origin_stop(origin);
+}
+
 TEST(curl_perform, what_is_over_is_not_begun)
 {
     struct origin *origin = origin_start(ok, NULL);

@@ -108,13 +108,15 @@ static CURLcode prepare_body(struct exchange *exchange)
     return curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, body);
 }
 
-/* libcurl's own limits are behind the driver's, which ends the transfer at the instant itself: a millisecond later, so
- * that they never come first. Its 0 would be no limit at all. */
+/* libcurl's own limits are behind the driver's, which ends the transfer at the instant itself: so far that they never come
+ * first, even where the pipeline's clock lags by a tick (WEIR_TIMING_COARSE). Its 0 would be no limit at all. */
+#define BEHIND_MS 20
+
 static CURLcode prepare_limits(struct exchange *exchange, const struct weir_attempt *attempt)
 {
     CURL *easy = exchange->easy;
     long left_ms = weir_attempt_left_ms(attempt), connect_ms = to_ms(exchange->options.connect_ns);
-    if (left_ms < INT32_MAX) left_ms++;
+    if (left_ms < INT32_MAX - BEHIND_MS) left_ms += BEHIND_MS;
     if (connect_ms == 0 || connect_ms > left_ms) connect_ms = left_ms;
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
