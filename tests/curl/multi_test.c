@@ -4,6 +4,7 @@
 #include "curl/client.h"
 
 #include <pthread.h>
+#include <string.h>
 
 static struct origin_answer silent(void *argument, const struct origin_request *request)
 {
@@ -69,6 +70,37 @@ TEST(curl_multi, a_refusal_is_told_at_once)
 }
 
 /* ---- ends from outside ---- */
+
+static struct weir_outcome make_up(void *easy, const struct weir_attempt *attempt)
+{
+    (void)easy;
+    memset(attempt->value, 'x', 8);
+    return weir_from_int(0);
+}
+
+/* A transfer has none of its own: 0, and not what an earlier call left behind. */
+TEST(curl_multi, results_are_of_their_own_call)
+{
+    struct client client;
+    struct weir_policy *fallback;
+    struct weir_pipeline *pipeline;
+    CHECK_EQ(
+        weir_fallback_create(WEIR_CONFIG(weir_fallback_config, .function = make_up), &fallback), WEIR_E_NONE);
+    CHECK_EQ(
+        weir_pipeline_create(WEIR_CONFIG(weir_pipeline_config, .result_size = 8), &fallback, 1, &pipeline),
+        WEIR_E_NONE);
+    weir_policy_release(fallback);
+    client_open(&client, pipeline, moody, NULL);
+    static const char expected[2][9] = { "xxxxxxxx", "\0\0\0\0\0\0\0\0" };
+    for (int i = 0; i < 2; i++) {
+        char value[8] = "before";
+        client_start(&client, i, WEIR_CONFIG(weir_call_options, .value = value));
+        client_drive(&client, 0);
+        CHECK_EQ(client.last.status, WEIR_OK);
+        CHECK_EQ(memcmp(value, expected[i], sizeof value), 0);
+    }
+    client_close(&client);
+}
 
 TEST(curl_multi, a_deadline_stops_what_runs)
 {

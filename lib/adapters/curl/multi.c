@@ -19,6 +19,8 @@
 #include "misuse.h"
 #include "process.h"
 
+#include <string.h>
+
 static uint64_t now(void)
 {
     return weir_now(WEIR_TIMING_PRECISE);
@@ -215,6 +217,8 @@ static void begin(struct transfer *transfer, const struct weir_pipeline *pipelin
     transfer->attempt = 0;
     transfer->armed = false;
     transfer->guarded->transfers++;
+    /* No transfer writes a result: what the last call left there is not this one's. */
+    memset(transfer->call + 1, 0, weir_pipeline_call_size(pipeline) - sizeof(struct weir_call));
     struct weir_step step = weir_call_begin(transfer->call, pipeline, transfer->exchange.options.call, now());
     weir_context_watch(&transfer->watch, weir_call_attempt(transfer->call)->context, waker);
     take(transfer, step);
