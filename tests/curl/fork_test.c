@@ -90,6 +90,30 @@ static bool child_destroys_and_goes_on(void *argument)
     return family->told == 0 && ask(family->origin, family->pipeline);
 }
 
+static void forking_done(void *argument, CURL *easy, struct weir_outcome outcome)
+{
+    (void)easy;
+    CHECK_EQ(outcome.status, WEIR_CANCELED);
+    CHECK(in_child(child_destroys_and_goes_on, argument));
+}
+
+TEST(curl_fork, a_child_born_in_done_may_destroy_its_copy)
+{
+    struct family family = {
+        .origin = origin_start(ok, NULL), .pipeline = guard(3, 10 * WEIR_S), .multi = curl_multi_init()
+    };
+    CHECK_EQ(weir_curl_multi_create(family.multi, NULL, &family.guarded), WEIR_E_NONE);
+    family.easy = handle_for(family.origin, "/");
+    CHECK_EQ(weir_curl_multi_start(family.guarded, family.pipeline, NULL, family.easy, forking_done, &family),
+        WEIR_E_NONE);
+    CHECK(weir_curl_multi_cancel(family.guarded, family.easy));
+    weir_curl_multi_destroy(family.guarded);
+    curl_easy_cleanup(family.easy);
+    curl_multi_cleanup(family.multi);
+    weir_pipeline_destroy(family.pipeline);
+    origin_stop(family.origin);
+}
+
 TEST(curl_fork, a_childs_copy_leaves_the_parents_transfers_alone)
 {
     struct family family = {
