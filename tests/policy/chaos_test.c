@@ -104,10 +104,13 @@ TEST(chaos, a_result_is_replaced_after_the_work_was_done)
 
 TEST(chaos, what_cannot_be_made_again_stays_so)
 {
-    for (int lost = 0; lost < 2; lost++) {
+    static const enum weir_status answers[] = { WEIR_FAILED, WEIR_OK };
+    for (int i = 0; i < 4; i++) {
+        bool lost = i % 2 == 1;
         struct weir_pipeline *pipeline =
             around(CHAOS(.result_ppm = lost ? 0 : ALL, .lost_ppm = lost ? ALL : 0, .lost_max_ns = WEIR_MS));
-        struct weir_outcome answer = { .status = WEIR_FAILED, .flags = WEIR_NOT_REPEATABLE | WEIR_NOT_SENT };
+        struct weir_outcome answer = { .status = (uint8_t)answers[i / 2],
+            .flags = WEIR_NOT_REPEATABLE | WEIR_NOT_SENT };
         struct weir_call call;
         CHECK_EQ(begin(&call, pipeline, START).action, WEIR_RUN);
         struct weir_step step = weir_call_settle(&call, 1, answer, START + 1);
@@ -117,6 +120,17 @@ TEST(chaos, what_cannot_be_made_again_stays_so)
         CHECK_EQ(weir_call_outcome(&call).flags, WEIR_NOT_REPEATABLE);
         weir_pipeline_destroy(pipeline);
     }
+}
+
+TEST(chaos, what_went_well_need_not_be_made_again)
+{
+    struct weir_pipeline *pipeline = around(CHAOS(.error_ppm = 1));
+    struct weir_outcome answer = { .status = WEIR_OK, .flags = WEIR_NOT_REPEATABLE };
+    struct weir_call call;
+    CHECK_EQ(begin(&call, pipeline, START).action, WEIR_RUN);
+    CHECK_EQ(weir_call_settle(&call, 1, answer, START + 1).action, WEIR_DONE);
+    CHECK_EQ(weir_call_outcome(&call).flags, 0);
+    weir_pipeline_destroy(pipeline);
 }
 
 TEST(chaos, a_lost_completion_waits_for_the_timeout_outside)
