@@ -85,10 +85,10 @@ WEIR_API struct weir_outcome weir_from_http(int status);
 WEIR_API struct weir_outcome weir_from_code(int code);
 
 /* Judges how an operation ended, before any policy learns of it; one for a pipeline (its config). classify is
- * given what the operation answered, and its answer goes to the policies instead; a status that is none aborts. It is
- * called once for each attempt that ends, on the thread that drives the call and outside any transition, from many
- * threads at once; it should not block, and must not use the call that it judges. What fallback functions answer is
- * not judged. */
+ * given what the operation answered, and its answer goes to the policies instead, but NOT_REPEATABLE stays; a status
+ * that is none aborts. It is called once for each attempt that ends, on the thread that drives the call and outside any
+ * transition, from many threads at once; it should not block, and must not use the call that it judges. What fallback
+ * functions answer is not judged. */
 struct weir_classifier {
     struct weir_outcome (*classify)(void *argument, struct weir_outcome outcome);
     void *argument; /* borrowed */

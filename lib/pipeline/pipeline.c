@@ -208,8 +208,10 @@ struct weir_outcome weir_call_classify(const struct weir_call *call, struct weir
     WEIR_REQUIRE(call != NULL, "weir_call_classify", "call is NULL");
     const struct weir_pipeline *pipeline = call->pipeline;
     if (!pipeline->judged) return outcome;
+    uint8_t kept = outcome.flags & WEIR_NOT_REPEATABLE; /* a fact, and not for judging */
     outcome = pipeline->classifier.classify(pipeline->classifier.argument, outcome);
     WEIR_REQUIRE(outcome.status < WEIR_STATUSES, "weir_classifier.classify", "the answer's status is none");
+    outcome.flags |= kept;
     return outcome;
 }
 

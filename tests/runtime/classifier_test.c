@@ -187,6 +187,19 @@ TEST(classifier, a_retry_repeats_what_it_says_each_attempt_judged)
     weir_pipeline_destroy(pipeline);
 }
 
+/* Only the operation knows whether its input is used up. */
+TEST(classifier, what_cannot_be_repeated_stays_so)
+{
+    struct judge judge = { .says = { .status = WEIR_FAILED, .flags = WEIR_NOT_SENT } };
+    struct weir_pipeline *pipeline = judged_by(note_and_say, &judge, POLICY(retry, .attempts = 3));
+    struct callee callee = { .says = { .status = WEIR_OK, .flags = WEIR_NOT_REPEATABLE } };
+    struct weir_outcome outcome = weir_run_at(pipeline, NULL, answer, &callee, START);
+    CHECK_EQ(outcome.status, WEIR_FAILED);
+    CHECK_EQ(outcome.flags, WEIR_NOT_SENT | WEIR_NOT_REPEATABLE);
+    CHECK_EQ(callee.ran, 1);
+    weir_pipeline_destroy(pipeline);
+}
+
 static struct weir_outcome fall_back(void *argument, const struct weir_attempt *attempt)
 {
     (void)argument;
