@@ -27,6 +27,9 @@ foreach(companion IN LISTS companions)
             DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weir COMPONENT ${companion}-development)
 endforeach()
 
+# Below the prefix, also where the directories were given as absolute ones.
+file(RELATIVE_PATH libdir_in_pc ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})
+file(RELATIVE_PATH includedir_in_pc ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 list(TRANSFORM companions PREPEND weir- OUTPUT_VARIABLE libraries)
 list(PREPEND libraries weir)
 foreach(library IN LISTS libraries)
