@@ -45,7 +45,7 @@ struct weir_curl_body {
 WEIR_API void weir_curl_body_free(struct weir_curl_body *body);
 
 /* Every field may be left 0. Copied, with .call and .wire; what body, headers and argument point to is borrowed until
- * the call has ended. */
+ * the call has ended, and so is the call's context, the thread's current one too. */
 struct weir_curl_options {
     uint32_t size;
     /* What the handle uploads can be sent again as it is: POSTFIELDS, mime parts of memory or files. Default: a request
@@ -70,8 +70,8 @@ WEIR_CONFIG_INIT(weir_curl_options)
 
 /* Runs the transfer through the pipeline, on this thread, like weir_run(). options may be NULL. Connections stay open for
  * the thread's next calls, until the thread ends or weir_curl_thread_cleanup(). Not from within a callback of the same
- * handle. A handle that is in use elsewhere aborts. A forked child uses none of the parent's connections, and closes none:
- * their descriptors stay open in it. */
+ * handle. A handle whose transfer runs elsewhere aborts; that it waits elsewhere for its turn is not noticed. A forked
+ * child uses none of the parent's connections, and closes none: their descriptors stay open in it. */
 WEIR_API struct weir_outcome weir_curl_perform(
     const struct weir_pipeline *pipeline, const struct weir_curl_options *options, CURL *easy);
 
@@ -87,7 +87,8 @@ WEIR_API struct weir_outcome weir_curl_outcome(CURL *easy, CURLcode code);
 /* Guards transfers of a multi handle that you own and drive, by curl_multi_perform() or curl_multi_socket_action(). One
  * thread at a time. Its functions may be called from within done and message, but not from within libcurl's callbacks
  * (libcurl refuses that, and they abort). From reset, rewind and fallback functions other transfers may be started and
- * canceled, no more. The pipelines' clock must be the system's. Their events wait for weir_pipeline_deliver(). */
+ * canceled, no more, nor by a done that is told in there. The pipelines' clock must be the system's. Their events wait
+ * for weir_pipeline_deliver(). */
 struct weir_curl_multi;
 
 struct weir_curl_multi_config {

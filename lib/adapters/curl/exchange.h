@@ -4,8 +4,8 @@
  *                ^                                               |
  *                '----------------- another attempt -------------'
  *
- * Invariants: between attempts and after close the easy handle points to nothing that belongs to the exchange; the
- * user's header list is only read. */
+ * Invariants: after close the easy handle points to nothing that belongs to the exchange; the user's header list is only
+ * read. */
 #ifndef WEIR_LIB_CURL_EXCHANGE_H
 #define WEIR_LIB_CURL_EXCHANGE_H
 

@@ -5,8 +5,9 @@
  *                  \--WAIT--> look at it: its instant, its waker --'   (or RUN again, or WAIT)
  *
  * Invariants
- *   1. attempt != 0: the easy handle is in the multi handle, its transfer runs, and the call is owed a settle. So no
- *      attempt is ever abandoned: whoever ends it takes the handle out first, and its flags count.
+ *   1. attempt != 0: the easy handle is in the multi handle, its transfer runs, and the call is owed a settle. Whoever
+ *      ends it takes the handle out and settles at once: what a deadline stops is not abandoned, and its flags count;
+ *      what cancel() abandons runs no longer when it returns.
  *   2. A transfer's handle is in the table from start until just before done(), which finds nothing of it left: it may start,
  *      cancel and use the handle as it likes.
  *   3. All memory is taken before begin; afterwards nothing can fail but libcurl.
