@@ -133,9 +133,9 @@ WEIR_API struct weir_curl_multi_stats weir_curl_multi_stats(const struct weir_cu
 
 /* Of the process, since its start. */
 struct weir_curl_stats {
-    uint64_t attempts;       /* transfers run */
-    uint64_t resolvers_left; /* given up during the name lookup: a thread of libcurl's, that ends by itself */
-    uint64_t not_repeatable; /* attempts flagged so */
+    uint64_t attempts;        /* transfers run */
+    uint64_t resolvers_left;  /* given up before the name was known: at most a thread of libcurl's each */
+    uint64_t not_repeatable;  /* attempts flagged so */
     uint64_t retry_after_cut; /* Retry-After values beyond a day */
 };
 WEIR_API struct weir_curl_stats weir_curl_stats(void);
