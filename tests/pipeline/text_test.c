@@ -121,7 +121,8 @@ TEST(outcome_text, what_a_fallback_hides)
     struct weir_pipeline *pipeline = pipeline_of(fallback, breaker_named("b"));
     struct script script = { .outcome = outcome_of(WEIR_FAILED, 7) };
     struct weir_outcome outcome = weir_run(pipeline, NULL, scripted, &script);
-    CHECK_STR(said(pipeline, outcome), "ok, answered by fallback \"x\" instead of: failed or overloaded, code 7");
+    CHECK_STR(
+        said(pipeline, outcome), "ok, answered by fallback \"x\" instead of: failed or overloaded, code 7");
     scripted_calls(pipeline, 20, WEIR_FAILED, 0);
     outcome = weir_run(pipeline, NULL, scripted, &script);
     CHECK_STR(said(pipeline, outcome),
