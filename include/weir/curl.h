@@ -35,12 +35,15 @@
 extern "C" {
 #endif
 
-/* A response body in memory: emptied before each attempt, always with a zero byte behind the last. Zero it before its
- * first use, weir_curl_body_free() after its last. A body beyond limit ends the transfer: IGNORED. */
+/* A response body in memory: emptied when the call begins and before each attempt, always with a zero byte behind the
+ * last. It is that of the last attempt, also of one that failed; empty if none was made (a refusal), and if a fallback
+ * answers, unless its function has filled it by a transfer of its own. Zero it before its first use,
+ * weir_curl_body_free() after its last. A body beyond limit ends the transfer: IGNORED. */
 struct weir_curl_body {
-    char *data;
+    char *data; /* NULL until there was an attempt; not when the outcome is OK, but for want of memory */
     size_t size;
-    size_t limit; /* 0: 16 MiB */
+    size_t limit;   /* 0: 16 MiB */
+    size_t emptied; /* private: how often */
 };
 WEIR_API void weir_curl_body_free(struct weir_curl_body *body);
 

@@ -1,4 +1,4 @@
-/* Invariant, from body_empty() on: data has room_for(size) bytes, and data[size] is 0. */
+/* Invariant, from body_empty() on: data has room_for(size) bytes at least, and data[size] is 0. */
 #include "body.h"
 
 #include "misuse.h"
@@ -18,12 +18,13 @@ static size_t room_for(size_t size)
 
 bool body_empty(struct weir_curl_body *body)
 {
+    body->emptied++;
     /* A body that stays small stays where it is; a large one is not kept for the next. */
     if (body->data == NULL || room_for(body->size) > ROOM_MIN) {
         char *data = realloc(body->data, ROOM_MIN);
-        if (data == NULL) return false;
-        body->data = data;
+        if (data != NULL) body->data = data;
     }
+    if (body->data == NULL) return false;
     body->size = 0;
     body->data[0] = 0;
     return true;

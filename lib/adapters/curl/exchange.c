@@ -43,6 +43,23 @@ static bool is_upload(CURL *easy)
 
 /* ---- open ---- */
 
+static bool empty_body(struct exchange *exchange)
+{
+    struct weir_curl_body *body = exchange->options.body;
+    if (body == NULL) return true;
+    bool emptied = body_empty(body);
+    exchange->emptied = body->emptied;
+    return emptied;
+}
+
+/* A stand-in's answer is not what the attempt that failed has left; but its function may have filled the body anew. */
+static void settle_body(struct exchange *exchange, struct weir_outcome outcome)
+{
+    const struct weir_curl_body *body = exchange->options.body;
+    bool stands_in = (outcome.flags & WEIR_DEGRADED) != 0;
+    if (stands_in && body != NULL && body->emptied == exchange->emptied) empty_body(exchange);
+}
+
 void exchange_open(
     struct exchange *exchange, CURL *easy, const struct weir_curl_options *options, const char *function)
 {
@@ -52,6 +69,8 @@ void exchange_open(
     CURL_REQUIRE(is_known(options, options->size, sizeof *options), function,
         "options.size is unknown (use WEIR_CONFIG or weir_curl_options_init)");
     exchange->options = *options;
+    /* A call that makes no attempt hands out nothing of an older one either. */
+    if (options->body != NULL && options->body->data != NULL) empty_body(exchange);
     if (options->wire == NULL) return;
     CURL_REQUIRE(is_known(options->wire, options->wire->size, sizeof exchange->wire), function,
         "options.wire->size is unknown (use WEIR_CONFIG or weir_wire_out_init)");
@@ -60,8 +79,9 @@ void exchange_open(
     exchange->options.wire = &exchange->wire;
 }
 
-void exchange_close(struct exchange *exchange)
+void exchange_close(struct exchange *exchange, struct weir_outcome outcome)
 {
+    settle_body(exchange, outcome);
     if (exchange->begun == 0) return;
     if (headers_wanted(&exchange->options))
         curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, exchange->options.headers);
@@ -100,7 +120,7 @@ static CURLcode prepare_body(struct exchange *exchange)
 {
     struct weir_curl_body *body = exchange->options.body;
     if (body == NULL) return CURLE_OK;
-    if (!body_empty(body)) return CURLE_OUT_OF_MEMORY;
+    if (!empty_body(exchange)) return CURLE_OUT_OF_MEMORY;
     exchange->head_open = exchange->uploads = false;
     curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, head_line);
     curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, exchange);

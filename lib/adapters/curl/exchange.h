@@ -16,6 +16,7 @@ struct exchange {
     struct weir_curl_options options; /* .call only until the call has begun */
     struct weir_wire_out wire;        /* of options.wire */
     uint32_t begun;                   /* attempts that were prepared */
+    size_t emptied;                   /* the body's, when this exchange last emptied it */
     bool head_open;                   /* a response's head has begun and not ended */
     bool uploads;                     /* with .body: a response to a method that uploads has begun */
     struct headers headers;
@@ -24,7 +25,8 @@ struct exchange {
 /* function: of the public API, for its message about options that are none. */
 void exchange_open(
     struct exchange *exchange, CURL *easy, const struct weir_curl_options *options, const char *function);
-void exchange_close(struct exchange *exchange);
+/* outcome: how the call ended. */
+void exchange_close(struct exchange *exchange, struct weir_outcome outcome);
 
 /* Why the attempt may not go on, canceled or out of time; CURLE_OK: it may. */
 CURLcode exchange_over(const struct weir_attempt *attempt, uint64_t now_ns);

@@ -91,7 +91,7 @@ static void finish(struct transfer *transfer)
     struct weir_outcome outcome = weir_call_outcome(transfer->call);
     CURL *easy = transfer->easy;
     weir_context_unwatch(&transfer->watch);
-    exchange_close(&transfer->exchange);
+    exchange_close(&transfer->exchange, outcome);
     timers_set(&guarded->timers, &transfer->timer, WEIR_NEVER);
     handles_remove(&guarded->handles, &transfer->handle);
     guarded->transfers--;

@@ -108,6 +108,6 @@ struct weir_outcome weir_curl_perform(
     innermost = &passage;
     struct weir_outcome outcome = weir_run(pipeline, passage.exchange.options.call, transfer, easy);
     innermost = passage.outer;
-    exchange_close(&passage.exchange);
+    exchange_close(&passage.exchange, outcome);
     return outcome;
 }
