@@ -297,6 +297,25 @@ static void try_pipeline(struct draft *draft)
     else use_pipeline(pipeline);
 }
 
+/* Policies of the user's: a fallback in either of its places, or what is none. */
+static struct weir_policy *of_ours(struct draft *draft)
+{
+    struct weir_policy *policy = NULL;
+    uint64_t reserve_ns = pick(&draft->in, 2) * WEIR_MS;
+    switch (pick(&draft->in, 3)) {
+    case 0:
+        MUST(weir_fallback_create(
+                 WEIR_CONFIG(weir_fallback_config, .function = operation, .reserve_ns = reserve_ns),
+                 &policy) == WEIR_E_NONE);
+        break;
+    case 1:
+        MUST(weir_chaos_create(WEIR_CONFIG(weir_chaos_config, .error_ppm = 1), &policy) == WEIR_E_NONE);
+        break;
+    default: break;
+    }
+    return policy;
+}
+
 static void try_standard(struct draft *draft)
 {
     struct weir_pipeline *pipeline = NULL;
@@ -304,7 +323,12 @@ static void try_standard(struct draft *draft)
     put_name(draft, AT(weir_standard_config, name));
     put_clock_and_sink(draft, AT(weir_standard_config, clock), AT(weir_standard_config, sink));
     put_classifier(draft, AT(weir_standard_config, classifier));
+    struct weir_policy *fallback = of_ours(draft), *innermost = of_ours(draft);
+    put(draft, AT(weir_standard_config, fallback), &fallback, sizeof fallback);
+    put(draft, AT(weir_standard_config, innermost), &innermost, sizeof innermost);
     enum weir_error error = weir_pipeline_standard((void *)draft->bytes, &pipeline);
+    weir_policy_release(fallback);
+    weir_policy_release(innermost);
     if (error != WEIR_E_NONE) check_refused(pipeline, error);
     else use_pipeline(pipeline);
 }
