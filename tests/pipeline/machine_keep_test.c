@@ -273,8 +273,8 @@ TEST(machine_keep, nothing_is_kept_by_a_policy_under_a_hand)
     leave(pipeline);
 }
 
-/* A call that was refused further out after a wait is not kept further in. */
-TEST(machine_keep, a_refusal_from_further_out_is_not_kept)
+/* The call waits for its turn inside both spies, and the outer one will be asked anew. */
+static struct weir_pipeline *waits_while_the_outer_ages(struct weir_call *call)
 {
     forget();
     struct weir_policy *rate =
@@ -282,9 +282,16 @@ TEST(machine_keep, a_refusal_from_further_out_is_not_kept)
     CHECK_EQ(weir_rate_acquire_at(rate, 1, START).status, WEIR_OK);
     struct weir_pipeline *waiting =
         PIPELINE(spy_of(&spy_ops, 0, &record, &script), spy_of(&spy_ops, 1, &record, &script), rate);
-    struct weir_call call;
-    CHECK_EQ(weir_call_begin(&call, waiting, NULL, START).action, WEIR_WAIT);
+    CHECK_EQ(weir_call_begin(call, waiting, NULL, START).action, WEIR_WAIT);
     outer_is_stale = true;
+    return waiting;
+}
+
+/* A call that was refused further out after a wait is not kept further in. */
+TEST(machine_keep, a_refusal_from_further_out_is_not_kept)
+{
+    struct weir_call call;
+    struct weir_pipeline *waiting = waits_while_the_outer_ages(&call);
     settles_that_hold = 1;
     CHECK_EQ(weir_call_wake(&call, START + WEIR_MS).action, WEIR_DONE);
     CHECK_EQ(weir_call_outcome(&call).status, WEIR_REJECTED);
@@ -295,15 +302,8 @@ TEST(machine_keep, a_refusal_from_further_out_is_not_kept)
 /* Nor is it tried again: that would be refused for ever. */
 TEST(machine_keep, after_a_refusal_from_further_out_nothing_is_tried_again)
 {
-    forget();
-    struct weir_policy *rate =
-        POLICY(rate, .permits = 1, .period_ns = WEIR_MS, .burst = 1, .wait_max_ns = WEIR_S);
-    CHECK_EQ(weir_rate_acquire_at(rate, 1, START).status, WEIR_OK);
-    struct weir_pipeline *waiting =
-        PIPELINE(spy_of(&spy_ops, 0, &record, &script), spy_of(&spy_ops, 1, &record, &script), rate);
     struct weir_call call;
-    CHECK_EQ(weir_call_begin(&call, waiting, NULL, START).action, WEIR_WAIT);
-    outer_is_stale = true;
+    struct weir_pipeline *waiting = waits_while_the_outer_ages(&call);
     settle_answer.kind = WEIR_AGAIN;
     CHECK_EQ(weir_call_wake(&call, START + WEIR_MS).action, WEIR_DONE);
     CHECK_EQ(weir_call_outcome(&call).status, WEIR_REJECTED);
