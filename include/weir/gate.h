@@ -27,8 +27,8 @@ struct weir_gate_config {
     const char *name;     /* copied; default: "gate" */
     uint32_t share;       /* that passes, 1..1000000; WEIR_OFF32: none; default: all */
     enum weir_gate_by by; /* default: CALL */
-    uint64_t
-        salt; /* by key: gates with the same salt let the same keys in first; default: made of the name */
+    /* by key: gates with the same salt let the same keys in first; default: made of the name */
+    uint64_t salt;
 };
 WEIR_CONFIG_INIT(weir_gate_config)
 
@@ -43,9 +43,9 @@ struct weir_gate_stats {
     uint32_t share; /* 0: none */
     enum weir_gate_by by;
     uint64_t salt; /* by key: as given, or what was made of the name */
-    uint64_t
-        refused; /* by the share, in shadow and forced closed, too, where they pass all the same; who passed is not
-                         counted, but else is who came less who was refused */
+    /* By the share; in shadow and forced closed, too, where they pass all the same. Who passed is not counted: else it
+     * is who came less who was refused. */
+    uint64_t refused;
     uint64_t refused_keyless; /* by key, but their calls bore none */
     uint64_t refused_forced, would_refuse;
 };

@@ -28,9 +28,9 @@ extern "C" {
 struct weir_guard {
     struct weir_outcome outcome;        /* the block's to set; behind it: the call's */
     const struct weir_attempt *attempt; /* in the block: its deadline and its context */
-    void *
-        argument; /* for a fallback's function, which runs on this thread as the block is skipped or left; set it
-                       before, if the pipeline has one */
+    /* For a fallback's function, which runs on this thread as the block is skipped or left; set it before, if the pipeline
+     * has one. */
+    void *argument;
     /* private */
     const struct weir_pipeline *pipeline;
     uint32_t generation;

@@ -74,8 +74,8 @@ struct weir_trace {
 
 struct weir_wire_config {
     uint32_t size;
-    uint32_t
-        accept; /* headers to read, enum weir_wire_what bits: others are ignored; default: WEIR_WIRE_ALL */
+    /* Headers to read, enum weir_wire_what bits: others are ignored; default: WEIR_WIRE_ALL. */
+    uint32_t accept;
     uint64_t max_ns; /* a duration: no request gets more, whatever its headers say or do not say; default: no
                         limit */
 };
