@@ -49,6 +49,8 @@ struct weir_breaker_config {
                                  long; default: off */
     uint64_t seed;                 /* of its jitter; default: drawn */
     enum weir_timing timing;       /* for acquire and release without now; default: COARSE */
+    const struct weir_share_config
+        *share; /* copied; in common with other processes (share.h); default: not */
 };
 WEIR_CONFIG_INIT(weir_breaker_config)
 

@@ -21,6 +21,8 @@ struct weir_bulkhead_config {
                          limit) may have been handed their permits and not have come for them yet */
     uint64_t wait_max_ns; /* how long at most; default: 1 s */
     enum weir_form form;  /* default: SHARDED from 8 permits on, one word below; both are exact */
+    const struct weir_share_config
+        *share; /* copied; in common with other processes (share.h); default: not */
 };
 WEIR_CONFIG_INIT(weir_bulkhead_config)
 

@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 struct weir_policy;
+struct weir_share_config;
 
 /* Drop your reference once the pipelines have theirs. NULL is nothing. Dropping the last one while a bulkhead's
  * permit is out or a call waits aborts; other permits must have been released before. */

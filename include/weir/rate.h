@@ -25,6 +25,8 @@ struct weir_rate_config {
     uint32_t lease;          /* tokens a thread takes at once in the sharded form; default: burst / 64,
                              at most 256 */
     enum weir_timing timing; /* for acquire without now; default: PRECISE */
+    const struct weir_share_config
+        *share; /* copied; in common with other processes (share.h); default: not */
 };
 WEIR_CONFIG_INIT(weir_rate_config)
 

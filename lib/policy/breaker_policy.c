@@ -247,14 +247,15 @@ enum weir_error weir_breaker_create(const struct weir_breaker_config *given, str
         .timing = c.timing == WEIR_TIMING_AUTO ? WEIR_TIMING_COARSE : (uint32_t)c.timing,
     };
     size_t size = slow ? sizeof(struct breaker_state) : offsetof(struct breaker_state, slow);
-    return policy_new(&(struct policy_spec) { .kind = POLICY_BREAKER,
-                          .ops = &breaker_ops,
-                          .type = type,
-                          .name = c.name,
-                          .standard_name = "breaker",
-                          .config = &record,
-                          .config_size = sizeof record,
-                          .state_size = size,
-                          .well = slow ? NULL : well },
+    error = policy_new(&(struct policy_spec) { .kind = POLICY_BREAKER,
+                           .ops = &breaker_ops,
+                           .type = type,
+                           .name = c.name,
+                           .standard_name = "breaker",
+                           .config = &record,
+                           .config_size = sizeof record,
+                           .state_size = size,
+                           .well = slow ? NULL : well },
         breaker);
+    return policy_share(breaker, c.share, error);
 }

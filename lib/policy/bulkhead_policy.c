@@ -235,7 +235,7 @@ enum weir_error weir_bulkhead_create(const struct weir_bulkhead_config *given, s
             .first = record.cells == 0 ? first_single : first_sharded },
         bulkhead);
     if (error == WEIR_E_NONE) bulkhead_fill((*bulkhead)->config, (*bulkhead)->state, c.limit);
-    return error;
+    return policy_share(bulkhead, c.share, error);
 }
 
 enum weir_error weir_bulkhead_set_limit(struct weir_policy *bulkhead, uint32_t limit)

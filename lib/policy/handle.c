@@ -10,6 +10,8 @@
 uint32_t weir_registry_lock;
 void (*weir_pipeline_notice)(struct weir_pipeline *pipeline);
 void (*weir_pipelines_forked)(void);
+enum weir_error (*weir_policy_sharer)(struct weir_policy *policy, const struct weir_share_config *share);
+void (*weir_policy_unsharer)(struct weir_policy *policy);
 
 static struct weir_policy *registry; /* under the lock; a fork finds it whole: links change by one store */
 static uint32_t last_id;
@@ -176,11 +178,25 @@ void weir_policy_release(struct weir_policy *policy)
     WEIR_REQUIRE(idle, "weir_policy_release",
         "the last reference is dropped while a permit is out or a call"
         " waits");
+    if (policy->shared != NULL) weir_policy_unsharer(policy);
     strike(policy);
     if (policy->released != NULL) policy->released(policy);
     free(policy->wakers.cell);
     free(policy->head);
     free(policy);
+}
+
+enum weir_error policy_share(
+    struct weir_policy **policy, const struct weir_share_config *share, enum weir_error error)
+{
+    if (error != WEIR_E_NONE || share == NULL) return error;
+    error = weir_policy_sharer == NULL
+        ? error_set(WEIR_E_INVALID, "weir_share_config.link is of no link: none was ever created")
+        : weir_policy_sharer(*policy, share);
+    if (error == WEIR_E_NONE) return error;
+    weir_policy_release(*policy);
+    *policy = NULL;
+    return error;
 }
 
 const char *weir_policy_name(const struct weir_policy *policy)

@@ -59,6 +59,7 @@ struct weir_policy {
     admit_hook *first; /* admit, of a call that was never held and has made no attempt */
     settle_hook *well; /* settle, of its first attempt, if that ended OK and in time */
     void *auxiliary;   /* a retry's budget, a fallback's function */
+    void *shared;      /* what stands for it on a link; NULL: it is not shared */
     void (*released)(struct weir_policy *policy); /* with the last reference, may be NULL */
     struct weir_policy *next;                     /* in the registry */
     struct policy_link *links;                    /* under the registry's lock */
@@ -100,6 +101,14 @@ static ALWAYS_INLINE void policy_require(
     WEIR_REQUIRE(policy != NULL, function, "policy is NULL");
     WEIR_REQUIRE(policy->head->kind == kind, function, "the policy is of another kind");
 }
+
+/* Shares a policy that was just created as its config says; NULL: not. On an error it is released. Above this layer
+ * (lib/shared) stands who does it; before there is a link nobody does. */
+enum weir_error policy_share(
+    struct weir_policy **policy, const struct weir_share_config *share, enum weir_error error);
+extern enum weir_error (*weir_policy_sharer)(
+    struct weir_policy *policy, const struct weir_share_config *share);
+extern void (*weir_policy_unsharer)(struct weir_policy *policy);
 
 /* The mode or the switch of a policy has changed: tells the pipelines that it is in. */
 void policy_notice(struct weir_policy *policy);

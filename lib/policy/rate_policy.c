@@ -117,7 +117,7 @@ enum weir_error weir_rate_create(const struct weir_rate_config *given, struct we
     state->gcra.token = token_of(&c);
     state->gcra.span = c.burst * token_of(&c);
     state->burst = c.burst;
-    return WEIR_E_NONE;
+    return policy_share(rate, c.share, WEIR_E_NONE);
 }
 
 struct weir_rate_stats weir_rate_stats(const struct weir_policy *rate, uint64_t now_ns)

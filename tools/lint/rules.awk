@@ -35,7 +35,7 @@ BEGIN {
     may["policy"] = " base policy "
     may["pipeline"] = " base policy pipeline "
     may["telemetry"] = " base os policy pipeline telemetry "
-    may["runtime"] = " base os policy pipeline telemetry runtime "
+    may["runtime"] = " base os policy pipeline telemetry shared runtime "
     may["spec"] = " base policy pipeline runtime spec "
     may["shared"] = " base policy shared "
     may["redis"] = " base os redis "
