@@ -145,6 +145,8 @@ WEIR_API void weir_link_report(struct weir_link *link, uint32_t node, enum weir_
     enum weir_lane_state state, uint64_t server, struct weir_instants now);
 /* The carrier stops for good, after all is answered: everything is DETACHED, nothing is asked any more. */
 WEIR_API void weir_link_close(struct weir_link *link, struct weir_instants now);
+/* Whether any object asks on that lane: one that none asks on need not be connected. */
+WEIR_API bool weir_link_wants(struct weir_link *link, enum weir_lane lane);
 /* Whether what is to be given back to the store before a close has been. */
 WEIR_API bool weir_link_is_flushed(struct weir_link *link);
 /* Asks every object to give back what it holds: leases, permits, locks. Before a close. */
@@ -152,6 +154,9 @@ WEIR_API void weir_link_flush(struct weir_link *link, struct weir_instants now);
 
 WEIR_API const char *weir_link_space(const struct weir_link *link);
 WEIR_API void weir_link_instance(const struct weir_link *link, uint64_t instance[2]);
+/* For what a carrier's own create refuses: sets this thread's weir_error_text(), cut to 255 bytes; answers error. */
+WEIR_API __attribute__((format(printf, 2, 3))) enum weir_error weir_carrier_error(
+    enum weir_error error, const char *format, ...);
 /* The carrier's argument, for what its library offers on a link. NULL: of another carrier (told by its ring). */
 WEIR_API void *weir_link_carrier(const struct weir_link *link, void (*ring)(void *argument));
 

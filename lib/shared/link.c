@@ -1,6 +1,8 @@
 /* The link at work: link.h has the diagram and the invariants. */
 #include "shared/link_state.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,6 +287,15 @@ void weir_link_flush(struct weir_link *link, struct weir_instants now)
     finish(link);
 }
 
+bool weir_link_wants(struct weir_link *link, enum weir_lane lane)
+{
+    WEIR_REQUIRE(link != NULL, "weir_link_wants", "link is NULL");
+    shared_lock(link);
+    bool wants = !link->closed && link->lane_objects[lane] != 0;
+    shared_unlock(link);
+    return wants;
+}
+
 bool weir_link_is_flushed(struct weir_link *link)
 {
     WEIR_REQUIRE(link != NULL, "weir_link_is_flushed", "link is NULL");
@@ -326,6 +337,16 @@ void weir_link_instance(const struct weir_link *link, uint64_t instance[2])
 {
     WEIR_REQUIRE(link != NULL, "weir_link_instance", "link is NULL");
     memcpy(instance, link->instance, sizeof link->instance);
+}
+
+enum weir_error weir_carrier_error(enum weir_error error, const char *format, ...)
+{
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return error_set(error, "%s", text);
 }
 
 void *weir_link_carrier(const struct weir_link *link, void (*ring)(void *argument))

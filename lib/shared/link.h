@@ -40,6 +40,7 @@ struct shared_ask {
 
 /* Of an object; all under the link's lock but `post`, and on the driving thread where nothing else is said. */
 struct shared_ops {
+    bool locks; /* it asks on WEIR_LANE_LOCK; else on the other one */
     /* Its wake_ns has come, it was rung, or it has left: the next time stands in wake_ns (WEIR_NEVER: none). */
     void (*step)(struct shared *object, struct weir_instants now);
     /* Writes the question; false: it is not wanted any more. ticket, name and id (the instance's) are filled in. */

@@ -23,6 +23,7 @@ struct weir_link {
     struct shared *objects, *posts, *posts_last;
     struct shared **heap; /* by wake_ns; place i's children are 2i + 1 and 2i + 2 */
     uint32_t heap_count, object_count, heap_room;
+    uint32_t lane_objects[WEIR_LANES]; /* that ask there */
     struct link_lane lane[WEIR_NODES_MAX][WEIR_LANES];
     struct weir_carrier carrier;
     struct weir_share_sink sink;

@@ -61,6 +61,11 @@ void shared_wake_at(struct shared *object, uint64_t monotonic_ns)
 
 /* ---- enrolled, gone ---- */
 
+static enum weir_lane lane_of(const struct shared *object)
+{
+    return object->ops->locks ? WEIR_LANE_LOCK : WEIR_LANE_BULK;
+}
+
 /* Room in the heap for one more; it grows here only, so that nothing is allocated when time passes. */
 static bool make_room(struct weir_link *link)
 {
@@ -96,6 +101,7 @@ enum weir_error shared_enrol(
     }
     if (error == WEIR_E_NONE) {
         link->object_count++;
+        link->lane_objects[lane_of(object)]++;
         object->next = link->objects;
         if (object->next != NULL) object->next->previous = object;
         link->objects = object;
@@ -130,6 +136,7 @@ void link_reap(struct shared *object)
     if (object->previous != NULL) object->previous->next = object->next;
     else link->objects = object->next;
     link->object_count--;
+    link->lane_objects[lane_of(object)]--;
     object->ops->destroy(object);
     /* Not the last one: whoever drives it, and shared_leave(), has another. */
     uint32_t before = atomic_sub_seq_cst(&link->references, 1);
