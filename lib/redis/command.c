@@ -67,7 +67,7 @@ static void answer_without(
 {
     struct weir_answer answer = { .kind = (uint8_t)kind };
     weir_link_answer(lane->link, ask->ticket, &answer, now);
-    lane->answers++;
+    lane->turns++;
 }
 
 void command_pull(struct lane *lane, struct weir_instants now)
@@ -192,7 +192,7 @@ static bool answer_question(
     if (reply->self.type == REDIS_REPLY_ERROR) return answer_error(lane, command, reply->self.text, now);
     if (question_answer(reply, &answer)) {
         weir_link_answer(lane->link, command->ask.ticket, &answer, now);
-        lane->answers++;
+        lane->turns++;
         return true;
     }
     answer_without(lane, &command->ask, WEIR_ANSWER_UNKNOWN, now);

@@ -64,6 +64,7 @@ void lane_fall(struct lane *lane, enum weir_redis_error error, const char *why, 
     lane_note(lane, error, why);
     lane->pause_ns = next_pause(lane);
     lane->state = LANE_DOWN;
+    lane->turns++;
     lane->at_ns = time_add(now.monotonic_ns, lane->pause_ns);
     lane->slow = false;
     command_drop_all(lane, now);
@@ -107,6 +108,7 @@ static enum weir_lane_state told_state(const struct lane *lane)
 
 static void tell(struct lane *lane, struct weir_instants now)
 {
+    lane->turns++;
     weir_link_report(lane->link, lane->node, lane->which, told_state(lane), lane->server, now);
 }
 
@@ -145,10 +147,7 @@ uint64_t lane_step(struct lane *lane, struct weir_instants now)
 {
     if (lane->ended) return WEIR_NEVER;
     switch (lane->state) {
-    case LANE_DOWN:
-        if (!weir_link_wants(lane->link, lane->which)) return WEIR_NEVER;
-        step_down(lane, now);
-        break;
+    case LANE_DOWN: step_down(lane, now); break;
     case LANE_CONNECTING:
         if (now.monotonic_ns >= lane->at_ns)
             lane_fall(lane, WEIR_REDIS_TIMEOUT, "connecting took too long", now);
@@ -251,7 +250,7 @@ struct weir_redis_stats lane_stats(const struct lane *lane)
     return stats;
 }
 
-uint64_t lane_answers(const struct lane *lane)
+uint64_t lane_turns(const struct lane *lane)
 {
-    return lane->answers;
+    return lane->turns;
 }

@@ -68,7 +68,7 @@ size_t lane_output(const struct lane *lane, const void **bytes);
 void lane_sent(struct lane *lane, size_t count);
 
 struct weir_redis_stats lane_stats(const struct lane *lane);
-/* Answers to questions, so far. */
-uint64_t lane_answers(const struct lane *lane);
+/* A number that changes whenever the lane has told the link something. */
+uint64_t lane_turns(const struct lane *lane);
 
 #endif

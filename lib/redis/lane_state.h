@@ -42,7 +42,7 @@ struct lane {
     uint64_t heard_ns; /* when it last said something */
     uint64_t random;
     uint64_t server;
-    uint64_t answers;
+    uint64_t turns; /* answers, falls, reports */
     struct reader reader;
     char sha[SCRIPTS][SCRIPT_SHA + 1];
 
