@@ -9,10 +9,13 @@ set(companions testing)
 if(WEIR_HAS_CURL)
     list(APPEND companions curl)
 endif()
+if(WEIR_HAS_REDIS)
+    list(APPEND companions redis)
+endif()
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         COMPONENT development
-        FILES_MATCHING PATTERN "*.h" PATTERN testing.h EXCLUDE PATTERN curl.h EXCLUDE)
+        FILES_MATCHING PATTERN "*.h" PATTERN testing.h EXCLUDE PATTERN curl.h EXCLUDE PATTERN redis.h EXCLUDE)
 install(FILES ${PROJECT_SOURCE_DIR}/docs/man/weir.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7
         COMPONENT development)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/weir-config.cmake.in
