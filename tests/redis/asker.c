@@ -14,6 +14,7 @@ static void step(struct shared *object, struct weir_instants now)
         object->done = true;
         return;
     }
+    if (asker->degrades) shared_become(object, WEIR_SHARE_DEGRADED, now.monotonic_ns);
     if (shared_ask_queue(&asker->ask)) atomic_add_relaxed(&asker->asked, 1);
     if (asker->period_ns != 0) shared_wake_at(object, now.monotonic_ns + asker->period_ns);
 }

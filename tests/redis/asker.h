@@ -12,6 +12,7 @@ struct asker {
     uint64_t patience_ns;
     uint32_t hold; /* it has so much to give back: one goes with each answer after a flush */
     bool flushed;
+    bool degrades; /* its next step says so, which is an event */
     int64_t sequence;
     /* Atomic: read by the test. */
     uint32_t asked, answered, done, refused, errors, unknown, ups, downs, closed, gone;
