@@ -92,7 +92,8 @@ void redis_ring(void *argument)
     if (atomic_swap_acq_rel(&redis->rung, 1u) != 0) return;
     if (redis->process != redis_process()) return;
     int before = errno;
-    (void)eventfd_write(redis->doorbell, 1);
+    if (eventfd_write(redis->doorbell, 1) != 0)
+        atomic_store_release(&redis->rung, 0u); /* the next one tries again */
     errno = before;
 }
 
@@ -105,8 +106,9 @@ static void hear(struct redis *redis)
     for (int i = 0; i < got; i++) {
         uint32_t tag = events[i].data.u32;
         if (tag == TAG_DOORBELL) (void)!read(redis->doorbell, &count, sizeof count);
-        else if (tag == TAG_TIMER) redis->armed = read(redis->timer, &count, sizeof count) < 0;
-        else redis->connection[tag].events |= events[i].events;
+        else if (tag == TAG_TIMER && read(redis->timer, &count, sizeof count) > 0)
+            atomic_store_relaxed(&redis->armed, 0u);
+        else if (tag != TAG_TIMER) redis->connection[tag].events |= events[i].events;
     }
     atomic_swap_acq_rel(&redis->rung, 0u);
 }
@@ -116,8 +118,7 @@ static void hear(struct redis *redis)
 /* By CLOCK_BOOTTIME, which a lease of a lock ends by: after a sleep of the machine it is due at once. */
 static void arm(struct redis *redis, uint64_t next_ns)
 {
-    if (redis->armed && next_ns == redis->next_ns) return;
-    redis->armed = true;
+    if (redis->armed != 0 && next_ns == redis->next_ns) return;
     atomic_store_relaxed(&redis->next_ns, next_ns);
     struct itimerspec when = { 0 }; /* never */
     if (next_ns != WEIR_NEVER) {
@@ -126,13 +127,16 @@ static void arm(struct redis *redis, uint64_t next_ns)
         when.it_value.tv_sec = (time_t)(at / WEIR_S);
         when.it_value.tv_nsec = (long)(at % WEIR_S);
     }
-    (void)timerfd_settime(redis->timer, TFD_TIMER_ABSTIME, &when, NULL);
+    bool armed = timerfd_settime(redis->timer, TFD_TIMER_ABSTIME, &when, NULL) == 0;
+    atomic_store_relaxed(&redis->armed, armed ? 1u : 0u);
 }
 
 void redis_sleep(struct redis *redis, uint64_t until_ns)
 {
     struct pollfd epoll = { .fd = redis->epoll, .events = POLLIN };
     struct timespec left = { 0 };
+    if (atomic_load_relaxed(&redis->armed) == 0)
+        until_ns = time_min(until_ns, atomic_load_relaxed(&redis->next_ns));
     if (until_ns != WEIR_NEVER) {
         uint64_t left_ns = time_since(until_ns, redis_now().monotonic_ns);
         left.tv_sec = (time_t)(left_ns / WEIR_S);

@@ -41,7 +41,7 @@ struct redis {
     uint32_t rung;     /* atomic */
     uint64_t next_ns;  /* atomic: what the last step answered */
     uint32_t stopping; /* atomic: the thread is to end */
-    bool armed;        /* the timer stands at next_ns and has not gone off */
+    uint32_t armed;    /* atomic: the timer stands at next_ns and has not gone off */
     bool closed;
     struct lane_settings lane_settings;
     const struct redis *outside; /* that the driving thread is in a step of, too */
