@@ -65,10 +65,9 @@ void weir_link_release(struct weir_link *link)
     WEIR_REQUIRE(before != 0, "weir_link_release", "the link has been released before");
     if (before != 1) return;
     WEIR_ASSERT(link->objects == NULL);
-    struct weir_carrier carrier = link->carrier;
+    if (link->carrier.released != NULL) link->carrier.released(link->carrier.argument);
     free(link->heap);
     free(link);
-    if (carrier.released != NULL) carrier.released(carrier.argument);
 }
 
 /* ---- the lock, and what goes out after it ---- */
