@@ -72,25 +72,32 @@ static inline enum weir_lane_state lane_of(const struct weir_link *link, enum we
     return weir_redis_stats(link, 0, lane).state;
 }
 
-/* Entries of a directory of /proc: open descriptors, threads. */
-static inline int entries(const char *directory)
+static inline int descriptors(void)
 {
     int count = 0;
-    DIR *open = opendir(directory);
+    DIR *open = opendir("/proc/self/fd");
     CHECK(open != NULL);
     while (readdir(open) != NULL) count++;
     closedir(open);
     return count;
 }
 
-static inline int descriptors(void)
-{
-    return entries("/proc/self/fd");
-}
-
+/* Threads of links. One that has been joined may be seen for a moment yet. */
 static inline int threads(void)
 {
-    return entries("/proc/self/task");
+    char path[64], name[32];
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL);
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        snprintf(path, sizeof path, "/proc/self/task/%.20s/comm", task->d_name);
+        FILE *comm = fopen(path, "r");
+        if (comm == NULL) continue;
+        if (fgets(name, sizeof name, comm) != NULL && strcmp(name, "weir-redis\n") == 0) count++;
+        fclose(comm);
+    }
+    closedir(tasks);
+    return count;
 }
 
 #endif

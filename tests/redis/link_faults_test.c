@@ -261,7 +261,7 @@ TEST(redis_faults, many_connections_leave_nothing)
         begin(&of, thread != 0);
         const struct redis_address address = redis_server_unix(&of.server);
         CHECK(redis_client_open(&client, &address, 5000));
-        int descriptors_before = descriptors(), threads_before = threads();
+        int descriptors_before = descriptors();
         for (uint64_t round = 1; round <= ROUNDS; round++) {
             redis_client_ask(&client, &answer, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
             CHECK_EQ(answer.kind, REDIS_INTEGER);
@@ -269,7 +269,7 @@ TEST(redis_faults, many_connections_leave_nothing)
         }
         CHECK_EQ(stats_of(of.link).lost, ROUNDS);
         CHECK_EQ(descriptors(), descriptors_before);
-        CHECK_EQ(threads(), threads_before);
+        CHECK(threads() <= 1);
         check_recovers(&of);
         redis_client_close(&client);
         end(&of);
