@@ -63,7 +63,7 @@ bool redis_is_inside(const struct redis *redis);
 bool redis_step(struct redis *redis, const char *function);
 /* Blocks until there is something to do, or until_ns has come. */
 void redis_sleep(struct redis *redis, uint64_t until_ns);
-void redis_ring(void *redis);
+void redis_ring(void *argument);
 struct weir_instants redis_now(void);
 /* Epoll is to tell of these events of lane `tag`. */
 bool redis_listen(struct redis *redis, int descriptor, uint32_t events, uint32_t tag, int operation);

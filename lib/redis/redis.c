@@ -115,7 +115,7 @@ static struct redis *allocate(const struct settings *settings)
     pthread_mutex_init(&redis->driving, &checked);
     pthread_mutexattr_destroy(&checked);
     pthread_mutex_init(&redis->telling, NULL);
-    for (size_t i = 0; i < WEIR_NODES_MAX * WEIR_LANES; i++) redis->connection[i].socket = -1;
+    for (int i = 0; i < WEIR_NODES_MAX * WEIR_LANES; i++) redis->connection[i].socket = -1;
     return redis;
 }
 
