@@ -81,7 +81,7 @@ weir_debs(weir-testing "test kit of the C resilience library weir"
 weir_debs(weir-curl "HTTP through libcurl, guarded by weir"
           "The adapter runs libcurl's transfers through such a pipeline."
           "libcurl4-openssl-dev | libcurl-dev")
-weir_debs(weir-redis "limits, breakers and locks of a fleet, shared through Redis by weir"
-          "The transport keeps what several processes share in Redis, off the path of calls."
+weir_debs(weir-redis "limits and locks of a fleet through Redis, by weir"
+          "The transport keeps in Redis what processes share, off the path of calls."
           "libhiredis-dev")
 include(CPack)
