@@ -1,6 +1,8 @@
 /* A link to a real Redis: connects, asks, is told what became of it; driven by a thread of its own and by a loop. */
 #include "redis/carrier.h"
 
+#include "redis/handle.h"
+
 #include <sys/wait.h>
 
 /* Asks 20 times over that address, on both lanes; then nothing is left of it. */
@@ -252,4 +254,112 @@ TEST(redis_link, a_child_closes_its_copy_and_the_parent_s_goes_on)
         weir_redis_close(link, 0);
     }
     redis_server_stop(&server);
+}
+
+/* ---- several threads ---- */
+
+struct waiter {
+    struct weir_link *link;
+    struct asker *asker;
+    pthread_t thread;
+};
+
+static void *wait_for_answers(void *argument)
+{
+    struct waiter *waiter = argument;
+    int64_t end_ms = await_now_ms() + 10000;
+    while (SEEN(waiter->asker->answered) < 200 && await_now_ms() < end_ms) {
+        weir_redis_wait(waiter->link, weir_now(WEIR_TIMING_PRECISE) + 50 * WEIR_MS);
+        (void)weir_redis_stats(waiter->link, 0, WEIR_LANE_BULK);
+    }
+    return NULL;
+}
+
+/* Whoever waits drives it for all. */
+TEST(redis_link, several_threads_may_wait_on_one_link)
+{
+    struct redis_server server;
+    struct asker asker = { 0 };
+    struct waiter waiter[4];
+    redis_server_start(&server, NULL);
+    struct weir_link *link = link_with((struct weir_redis_config) { 0 }, unix_of(&server).text);
+    CHECK_EQ(asker_start(&asker, link, "asker", WEIR_LANE_BULK, WEIR_MS), WEIR_E_NONE);
+    for (int i = 0; i < 4; i++) {
+        waiter[i].link = link;
+        waiter[i].asker = &asker;
+        CHECK_EQ(pthread_create(&waiter[i].thread, NULL, wait_for_answers, &waiter[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) pthread_join(waiter[i].thread, NULL);
+    CHECK(SEEN(asker.answered) >= 200);
+    CHECK_EQ(weir_redis_stats(link, 0, WEIR_LANE_BULK).lost, 0);
+    asker_stop(&asker);
+    weir_redis_close(link, 0);
+    redis_server_stop(&server);
+}
+
+/* ---- events, and after the close ---- */
+
+struct look {
+    struct weir_link *link;
+    char error[160];
+};
+
+static void look_at_stats(void *argument, const struct weir_share_event *event)
+{
+    struct look *look = argument;
+    if (event->kind != WEIR_SHARE_LINK_DOWN) return;
+    memcpy(look->error, weir_redis_stats(look->link, 0, WEIR_LANE_BULK).error, sizeof look->error);
+}
+
+/* Who is told that it is down finds out why. */
+TEST(redis_link, an_event_s_function_sees_the_stats_as_they_are)
+{
+    struct redis_server server;
+    struct look look = { 0 };
+    struct weir_share_sink sink = { look_at_stats, &look };
+    redis_server_start(&server, NULL);
+    look.link = link_with((struct weir_redis_config) { .sink = &sink }, unix_of(&server).text);
+    UNTIL(look.link, false, lane_of(look.link, WEIR_LANE_BULK) == WEIR_LANE_UP);
+    redis_server_kill(&server);
+    UNTIL(look.link, false, look.error[0] != '\0');
+    CHECK_STR(look.error, "the other side has closed it");
+    weir_redis_close(look.link, 0);
+    redis_server_stop(&server);
+}
+
+static void ring_of_parent(struct weir_link *link, const char *address)
+{
+    (void)address;
+    redis_ring(weir_link_carrier(link, redis_ring));
+}
+
+TEST(redis_link, a_child_rings_nobody)
+{
+    struct weir_link *link =
+        link_with((struct weir_redis_config) { .reconnect_max_ns = 60 * WEIR_S }, "unix:/nonexistent/redis");
+    struct pollfd poll_set = { .fd = weir_redis_fd(link), .events = POLLIN };
+    uint64_t next_ns = 0;
+    while (poll(&poll_set, 1, 0) != 0) next_ns = weir_redis_step(link);
+    CHECK_EQ(in_child(ring_of_parent, link, NULL), 0);
+    CHECK(poll(&poll_set, 1, 0) == 0 || weir_now(WEIR_TIMING_PRECISE) >= next_ns);
+    redis_ring(weir_link_carrier(link, redis_ring));
+    CHECK_EQ(poll(&poll_set, 1, 0), 1);
+    weir_redis_close(link, 0);
+}
+
+/* Who has a reference yet may wait and ring: at once, and for nothing. */
+TEST(redis_link, a_closed_link_does_nothing)
+{
+    struct weir_link *link = link_with((struct weir_redis_config) { 0 }, "unix:/nonexistent/redis");
+    weir_link_acquire(link);
+    weir_redis_close(link, WEIR_S);
+    int64_t before_ms = await_now_ms();
+    weir_redis_wait(link, weir_now(WEIR_TIMING_PRECISE) + 10 * WEIR_S);
+    CHECK(await_now_ms() - before_ms < 5000);
+    redis_ring(weir_link_carrier(link, redis_ring));
+    CHECK_EQ(lane_of(link, WEIR_LANE_BULK), WEIR_LANE_DOWN);
+    struct asker asker = { 0 };
+    CHECK_EQ(asker_start(&asker, link, "asker", WEIR_LANE_BULK, 0), WEIR_E_INVALID);
+    CHECK_STR(weir_error_text(), "the link is closed");
+    weir_link_release(link);
 }
