@@ -41,8 +41,8 @@ bool redis_open(struct redis *redis)
     if (redis->doorbell < 0) return false;
     redis->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (redis->timer < 0) return false;
-    return redis_listen(redis, redis->doorbell, EPOLLIN, TAG_DOORBELL, EPOLL_CTL_ADD) &&
-        redis_listen(redis, redis->timer, EPOLLIN, TAG_TIMER, EPOLL_CTL_ADD);
+    return redis_listen(redis, redis->doorbell, EPOLLIN | EPOLLET, TAG_DOORBELL, EPOLL_CTL_ADD) &&
+        redis_listen(redis, redis->timer, EPOLLIN | EPOLLET, TAG_TIMER, EPOLL_CTL_ADD);
 }
 
 static void shut(int *descriptor)
@@ -97,46 +97,42 @@ void redis_ring(void *argument)
     errno = before;
 }
 
-/* Takes what epoll has; the doorbell and the timer are made silent. */
+/* Takes what epoll has. The doorbell and the timer tell of each ring and expiry once, and are never read. */
 static void hear(struct redis *redis)
 {
     struct epoll_event events[WEIR_NODES_MAX * WEIR_LANES + 2];
-    uint64_t count;
     int got = epoll_wait(redis->epoll, events, sizeof events / sizeof events[0], 0);
     for (int i = 0; i < got; i++) {
         uint32_t tag = events[i].data.u32;
-        if (tag == TAG_DOORBELL) (void)!read(redis->doorbell, &count, sizeof count);
-        else if (tag == TAG_TIMER && read(redis->timer, &count, sizeof count) > 0)
-            atomic_store_relaxed(&redis->armed, 0u);
-        else if (tag != TAG_TIMER) redis->connection[tag].events |= events[i].events;
+        if (tag == TAG_TIMER) atomic_store_relaxed(&redis->armed_ns, WEIR_NEVER);
+        else if (tag != TAG_DOORBELL) redis->connection[tag].events |= events[i].events;
     }
     atomic_swap_acq_rel(&redis->rung, 0u);
 }
 
 /* ---- the timer ---- */
 
-/* By CLOCK_BOOTTIME, which a lease of a lock ends by: after a sleep of the machine it is due at once. */
+/* By CLOCK_BOOTTIME, which a lease of a lock ends by: after a sleep of the machine it is due at once. One that stands at an
+ * earlier instant is left there: that costs a step for nothing now and then, where every question moves the instant. */
 static void arm(struct redis *redis, uint64_t next_ns)
 {
-    if (redis->armed != 0 && next_ns == redis->next_ns) return;
     atomic_store_relaxed(&redis->next_ns, next_ns);
-    struct itimerspec when = { 0 }; /* never */
-    if (next_ns != WEIR_NEVER) {
-        struct weir_instants now = redis_now();
-        uint64_t at = time_add(now.boottime_ns, time_since(next_ns, now.monotonic_ns));
-        when.it_value.tv_sec = (time_t)(at / WEIR_S);
-        when.it_value.tv_nsec = (long)(at % WEIR_S);
-    }
+    if (next_ns >= redis->armed_ns) return;
+    struct weir_instants now = redis_now();
+    uint64_t at = time_add(now.boottime_ns, time_since(next_ns, now.monotonic_ns));
+    struct itimerspec when = { 0 };
+    when.it_value.tv_sec = (time_t)(at / WEIR_S);
+    when.it_value.tv_nsec = (long)(at % WEIR_S);
     bool armed = timerfd_settime(redis->timer, TFD_TIMER_ABSTIME, &when, NULL) == 0;
-    atomic_store_relaxed(&redis->armed, armed ? 1u : 0u);
+    atomic_store_relaxed(&redis->armed_ns, armed ? next_ns : WEIR_NEVER);
 }
 
 void redis_sleep(struct redis *redis, uint64_t until_ns)
 {
     struct pollfd epoll = { .fd = redis->epoll, .events = POLLIN };
     struct timespec left = { 0 };
-    if (atomic_load_relaxed(&redis->armed) == 0)
-        until_ns = time_min(until_ns, atomic_load_relaxed(&redis->next_ns));
+    uint64_t next_ns = atomic_load_relaxed(&redis->next_ns);
+    if (next_ns < atomic_load_relaxed(&redis->armed_ns)) until_ns = time_min(until_ns, next_ns);
     if (until_ns != WEIR_NEVER) {
         uint64_t left_ns = time_since(until_ns, redis_now().monotonic_ns);
         left.tv_sec = (time_t)(left_ns / WEIR_S);

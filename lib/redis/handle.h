@@ -7,8 +7,8 @@
  *
  * Invariants:
  *   1. the link, the lanes and the sockets are driven under `driving`, by one thread at a time, and nobody sleeps with it;
- *   2. whoever sleeps on the epoll descriptor is woken by a byte, a ring, or the time: the timer stands at the earliest
- *      instant that the link or a lane has named, so who waits needs no timeout of its own;
+ *   2. whoever sleeps on the epoll descriptor is woken by a byte, a ring, or the time: the timer stands no later than the
+ *      earliest instant that the link or a lane has named, so who waits needs no timeout of its own;
  *   3. `rung` is 1 from a ring to the next step: further rings make no system call;
  *   4. the sockets end with the close; epoll, timer and doorbell live as long as the link: whoever has a reference may ring
  *      or wait after it, and finds the doorbell rung;
@@ -41,7 +41,7 @@ struct redis {
     uint32_t rung;     /* atomic */
     uint64_t next_ns;  /* atomic: what the last step answered */
     uint32_t stopping; /* atomic: the thread is to end */
-    uint32_t armed;    /* atomic: the timer stands at next_ns and has not gone off */
+    uint64_t armed_ns; /* atomic: where the timer stands; WEIR_NEVER: nowhere */
     bool closed;
     struct lane_settings lane_settings;
     const struct redis *outside; /* that the driving thread is in a step of, too */

@@ -109,7 +109,7 @@ static struct redis *allocate(const struct settings *settings)
     redis->settings = *settings;
     redis->process = redis_process();
     redis->epoll = redis->timer = redis->doorbell = -1;
-    redis->next_ns = WEIR_NEVER;
+    redis->next_ns = redis->armed_ns = WEIR_NEVER;
     pthread_mutexattr_init(&checked);
     pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(&redis->driving, &checked);
