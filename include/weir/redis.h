@@ -103,7 +103,7 @@ struct weir_redis_stats {
     bool evicts;     /* its maxmemory-policy may evict keys: limits would start anew, locks be lost */
     char error[160]; /* the last one, escaped, without credentials; "" for none */
 };
-/* From any thread, also from within an event. All zero in a forked child. node: the place in addresses, else 0. */
+/* From any thread, as the last step left them; from within an event, as they are. All zero in a forked child. node: the place in addresses, else 0. */
 WEIR_API struct weir_redis_stats weir_redis_stats(
     const struct weir_link *link, uint32_t node, enum weir_lane lane);
 WEIR_API const char *weir_redis_error_text(enum weir_redis_error error);
