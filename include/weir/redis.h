@@ -66,7 +66,7 @@ WEIR_API void weir_redis_close(struct weir_link *link, uint64_t within_ns);
 /* ---- without a thread ---- */
 
 /* A descriptor, the link's, to poll for reading: it becomes readable when something has arrived, when somebody wants
- * something asked, and when the instant of weir_redis_next_wake() has come. It stays the same. -1: in a forked child, or
+ * something asked, and when the instant of weir_redis_next_wake() has come; now and then for nothing. It stays the same. -1: in a forked child, or
  * the link has a thread. */
 WEIR_API int weir_redis_fd(const struct weir_link *link);
 /* Does what is to be done now; never blocks. Answers the instant at which it wants to be called again, for loops that
