@@ -66,8 +66,8 @@ WEIR_API void weir_redis_close(struct weir_link *link, uint64_t within_ns);
 /* ---- without a thread ---- */
 
 /* A descriptor, the link's, to poll for reading: it becomes readable when something has arrived, when somebody wants
- * something asked, and when the instant of weir_redis_next_wake() has come; now and then for nothing. It stays the same. -1: in a forked child, or
- * the link has a thread. */
+ * something asked, and when the instant of weir_redis_next_wake() has come; now and then for nothing. It stays the
+ * same. -1: in a forked child, or the link has a thread. */
 WEIR_API int weir_redis_fd(const struct weir_link *link);
 /* Does what is to be done now; never blocks. Answers the instant at which it wants to be called again, for loops that
  * cannot wait for the descriptor. Not from within an event. A link with a thread aborts. */
@@ -103,7 +103,8 @@ struct weir_redis_stats {
     bool evicts;     /* its maxmemory-policy may evict keys: limits would start anew, locks be lost */
     char error[160]; /* the last one, escaped, without credentials; "" for none */
 };
-/* From any thread, as the last step left them; from within an event, as they are. All zero in a forked child. node: the place in addresses, else 0. */
+/* From any thread, as the last step left them; from within an event, as they are. All zero in a forked child. node: the
+ * place in addresses, else 0. */
 WEIR_API struct weir_redis_stats weir_redis_stats(
     const struct weir_link *link, uint32_t node, enum weir_lane lane);
 WEIR_API const char *weir_redis_error_text(enum weir_redis_error error);

@@ -128,6 +128,19 @@ TEST(redis_link, a_ring_wakes_the_thread)
     redis_server_stop(&server);
 }
 
+/* And the first one after a step is told by the descriptor, at once. */
+TEST(redis_link, each_step_hears_the_rings_before_it)
+{
+    struct weir_link *link = link_with((struct weir_redis_config) { 0 }, "unix:/nonexistent/redis");
+    struct pollfd poll_set = { .fd = weir_redis_fd(link), .events = POLLIN };
+    for (int round = 0; round < 100; round++) {
+        for (int i = 0; i < 3; i++) redis_ring(weir_link_carrier(link, redis_ring));
+        CHECK_EQ(poll(&poll_set, 1, 0), 1);
+        weir_redis_step(link);
+    }
+    weir_redis_close(link, 0);
+}
+
 TEST(redis_link, the_thread_has_a_name_and_takes_no_signal)
 {
     char path[64], line[128];
