@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+#define OUTPUT_FULL 65536  /* bytes that wait: nothing more is pulled */
+#define SCRIPTS_SIZE 65536 /* all of them together are less */
+_Static_assert(OUTPUT_FULL + SCRIPTS_SIZE + LANE_COMMANDS_MAX * sizeof(struct question) <= LANE_OUTPUT_MAX,
+    "a command is shorter than struct question: has_room() says what for");
+
 /* ---- put out ---- */
 
 static bool put_bytes(struct lane *lane, const char *bytes, size_t count)
@@ -25,7 +30,7 @@ bool command_put(struct lane *lane, const struct command *command, size_t count,
     if (lane->count == LANE_COMMANDS_MAX) return false;
     char *bytes = NULL;
     const char **plain = (const char **)words; /* hiredis changes none of them */
-    int length = redisFormatCommandArgv(&bytes, (int)count, plain, lengths);
+    long long length = redisFormatCommandArgv(&bytes, (int)count, plain, lengths);
     if (length < 0) return false;
     uint64_t began = lane->put;
     bool put = put_bytes(lane, bytes, (size_t)length);
@@ -38,6 +43,8 @@ bool command_put(struct lane *lane, const struct command *command, size_t count,
     under_way->sent_ns = now_ns;
     if (under_way->deadline_ns == 0) under_way->deadline_ns = time_add(now_ns, lane->settings->command_ns);
     lane->stats.commands++;
+    lane->give_up_ns =
+        lane->count == 1 ? under_way->deadline_ns : time_min(lane->give_up_ns, under_way->deadline_ns);
     return true;
 }
 
@@ -45,14 +52,16 @@ bool command_load(struct lane *lane, enum script script, uint64_t now_ns)
 {
     const struct script_text *text = &script_texts[script];
     struct command command = { .kind = COMMAND_LOAD, .script = (uint8_t)script };
-    return command_put(lane, &command, 3, (const char *[]) { "SCRIPT", "LOAD", text->text },
+    bool put = command_put(lane, &command, 3, (const char *[]) { "SCRIPT", "LOAD", text->text },
         (size_t[]) { 6, 4, text->length }, now_ns);
+    lane->loading[script] += put;
+    return put;
 }
 
-/* For a question that is loaded again, and its script before it. */
-bool command_has_room(const struct lane *lane)
+/* For a question and, should the server have lost its scripts, for all that are under way once more with theirs. */
+static bool has_room(const struct lane *lane)
 {
-    return lane->count + 2 < LANE_COMMANDS_MAX && lane->output_end - lane->output_begin < LANE_OUTPUT_MAX / 2;
+    return lane->count + SCRIPTS < LANE_COMMANDS_MAX && lane->output_end - lane->output_begin < OUTPUT_FULL;
 }
 
 static bool put_question(struct lane *lane, const struct command *command, uint64_t now_ns)
@@ -73,7 +82,7 @@ static void answer_without(
 void command_pull(struct lane *lane, struct weir_instants now)
 {
     struct command command = { .kind = COMMAND_QUESTION };
-    while (command_has_room(lane) && weir_link_pull(lane->link, lane->node, lane->which, now, &command.ask)) {
+    while (has_room(lane) && weir_link_pull(lane->link, lane->node, lane->which, now, &command.ask)) {
         command.script = (uint8_t)question_script((enum weir_ask_kind)command.ask.kind);
         uint64_t latest_ns = time_add(now.monotonic_ns, lane->settings->command_ns);
         command.deadline_ns =
@@ -102,8 +111,22 @@ struct command *command_first(struct lane *lane)
 
 void command_drop_first(struct lane *lane)
 {
+    const struct command *command = &lane->command[lane->first];
+    if (command->kind == COMMAND_LOAD) lane->loading[command->script]--;
     lane->first = (lane->first + 1) % LANE_COMMANDS_MAX;
     lane->count--;
+}
+
+/* They are in the order of their sending, and not of their deadlines. */
+bool command_is_late(struct lane *lane, struct weir_instants now)
+{
+    if (lane->count == 0 || now.monotonic_ns < lane->give_up_ns) return false;
+    lane->give_up_ns = WEIR_NEVER;
+    for (uint32_t i = 0; i < lane->count; i++) {
+        const struct command *command = &lane->command[(lane->first + i) % LANE_COMMANDS_MAX];
+        lane->give_up_ns = time_min(lane->give_up_ns, command->deadline_ns);
+    }
+    return now.monotonic_ns >= lane->give_up_ns;
 }
 
 void command_drop_all(struct lane *lane, struct weir_instants now)
@@ -126,8 +149,7 @@ static const struct verdict {
     enum weir_redis_error error;
     bool not_run, close;
 } verdicts[] = {
-    { "READONLY", WEIR_REDIS_ROLE, true,
-        true }, /* its first write was refused, and nothing was written before */
+    { "READONLY", WEIR_REDIS_ROLE, true, true }, /* its first write was refused: nothing has been written */
     { "MASTERDOWN", WEIR_REDIS_ROLE, true, true },
     { "MOVED", WEIR_REDIS_ROLE, true, true },
     { "ASK", WEIR_REDIS_ROLE, true, true },
@@ -137,30 +159,44 @@ static const struct verdict {
     { "LOADING", WEIR_REDIS_BUSY, true, true },
     { "BUSY", WEIR_REDIS_BUSY, true, false },
     { "NOAUTH", WEIR_REDIS_REFUSED, true, true },
-    { "NOPERM", WEIR_REDIS_REFUSED, true, true },
+    { "WRONGPASS", WEIR_REDIS_REFUSED, true, true },
+    { "NOPERM", WEIR_REDIS_REFUSED, false, true }, /* perhaps of the script's second command */
+    { "NOSCRIPT", WEIR_REDIS_OTHER, true, false }, /* again, after it was loaded */
     { "MISCONF", WEIR_REDIS_MEMORY, false, false },
     { "OOM", WEIR_REDIS_MEMORY, false, false },
+    { "NOREPLICAS", WEIR_REDIS_MEMORY, false, false },
     { "", WEIR_REDIS_OTHER, false, false },
 };
 
+/* Redis up to 6 wraps what a command in a script was answered: "ERR Error running script (...): ...: -READONLY ...". */
+static const char *unwrapped(const char *text)
+{
+    if (strncmp(text, "ERR Error running script", 24) != 0) return text;
+    const char *inner = strstr(text, ": -");
+    return inner == NULL ? text : inner + 3;
+}
+
 static const struct verdict *verdict_on(const char *text)
 {
+    const char *code = unwrapped(text);
     const struct verdict *verdict = verdicts;
     for (;; verdict++) {
         size_t length = strlen(verdict->code);
         if (length == 0) return verdict;
-        if (strncmp(text, verdict->code, length) == 0 && (text[length] == ' ' || text[length] == '\0'))
+        if (strncmp(code, verdict->code, length) == 0 && (code[length] == ' ' || code[length] == '\0'))
             return verdict;
     }
 }
 
-/* The server has lost the script, and has therefore done nothing: both once more. */
-static bool load_again(struct lane *lane, const struct command *command, struct weir_instants now)
+/* The server has lost the script, and has therefore done nothing: once more, behind the script. */
+static bool ask_again(struct lane *lane, const struct command *command, struct weir_instants now)
 {
     struct command again = *command;
+    enum script script = (enum script)command->script;
     again.again = true;
-    lane->stats.scripts_loaded++;
-    if (command_load(lane, (enum script)command->script, now.monotonic_ns) &&
+    bool loading = lane->loading[script] != 0;
+    if (!loading) lane->stats.scripts_loaded++;
+    if ((loading || command_load(lane, script, now.monotonic_ns)) &&
         put_question(lane, &again, now.monotonic_ns)) {
         return true;
     }
@@ -172,16 +208,11 @@ static bool load_again(struct lane *lane, const struct command *command, struct 
 static bool answer_error(
     struct lane *lane, const struct command *command, const char *text, struct weir_instants now)
 {
-    bool no_script = strncmp(text, "NOSCRIPT", 8) == 0;
-    if (no_script && !command->again) return load_again(lane, command, now);
+    if (!command->again && strncmp(text, "NOSCRIPT", 8) == 0) return ask_again(lane, command, now);
     const struct verdict *verdict = verdict_on(text);
-    enum weir_answer_kind kind = verdict->not_run || no_script ? WEIR_ANSWER_NOT_RUN : WEIR_ANSWER_ERROR;
-    lane_note(lane, verdict->error, text);
-    lane->stats.errors[verdict->error] -= verdict->close; /* falling counts it */
-    char why[sizeof lane->stats.error];
-    memcpy(why, lane->stats.error, sizeof why);
-    answer_without(lane, &command->ask, kind, now);
-    if (verdict->close) lane_fall(lane, verdict->error, why, now);
+    answer_without(lane, &command->ask, verdict->not_run ? WEIR_ANSWER_NOT_RUN : WEIR_ANSWER_ERROR, now);
+    if (verdict->close) lane_fall(lane, verdict->error, text, now);
+    else lane_note(lane, verdict->error, text);
     return !verdict->close;
 }
 
@@ -190,7 +221,7 @@ static bool answer_question(
 {
     struct weir_answer answer;
     if (reply->self.type == REDIS_REPLY_ERROR) return answer_error(lane, command, reply->self.text, now);
-    if (question_answer(reply, &answer)) {
+    if (question_answer((enum weir_ask_kind)command->ask.kind, reply, &answer)) {
         weir_link_answer(lane->link, command->ask.ticket, &answer, now);
         lane->turns++;
         return true;

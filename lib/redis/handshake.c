@@ -97,14 +97,14 @@ static bool refused(
         if (command->kind != COMMAND_AUTH && command->kind != COMMAND_SELECT) return true;
     }
     enum weir_redis_error error = WEIR_REDIS_REFUSED;
+    const char *why = text;
     if (starts(text, "LOADING") || starts(text, "BUSY") || starts(text, "ERR max number of clients")) {
         error = WEIR_REDIS_BUSY;
     } else if (starts(text, "MASTERDOWN") || starts(text, "READONLY")) {
         error = WEIR_REDIS_ROLE;
+    } else if (command->kind == COMMAND_AUTH) {
+        why = starts(text, "WRONGPASS") ? "AUTH: wrong user or password (WRONGPASS)" : "AUTH was refused";
     }
-    char why[160];
-    if (command->kind == COMMAND_AUTH) snprintf(why, sizeof why, "AUTH was refused: %.12s", text);
-    else snprintf(why, sizeof why, "%.140s", text);
     lane_fall(lane, error, why, now);
     return false;
 }

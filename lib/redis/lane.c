@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define PAUSE_MIN_NS (10 * WEIR_MS)
+#define PIECE 4096    /* bytes */
 #define GOOD_ENOUGH 2 /* answers in time in a row, after which a slow lane is not slow any more */
 
 struct lane *lane_create(
@@ -41,17 +42,21 @@ bool lane_wants_socket(const struct lane *lane)
 /* Printable, and cut. */
 void lane_note(struct lane *lane, enum weir_redis_error error, const char *text)
 {
+    const char *password = lane->settings->password;
     char *to = lane->stats.error, *end = to + sizeof lane->stats.error - 1;
+    if (password != NULL && *password != '\0' && strstr(text, password) != NULL) {
+        text = "an error that holds the password";
+    }
     lane->stats.errors[error]++;
     for (; *text != '\0' && to != end; text++) *to++ = *text >= ' ' && *text <= '~' ? *text : '?';
     *to = '\0';
 }
 
-/* At once after a connection that was good; else min(cap, anything between the least and three times the last pause): M.
+/* At once after a connection that has proven good; else min(cap, anything between the least and three times the last pause): M.
  * Brooker, "Exponential Backoff And Jitter", 2015, decorrelated. */
-static uint64_t next_pause(struct lane *lane)
+static uint64_t next_pause(struct lane *lane, uint64_t now_ns)
 {
-    if (lane->state == LANE_UP) return 0;
+    if (lane->state == LANE_UP && time_since(now_ns, lane->up_ns) >= LANE_PROVEN_NS) return 0;
     uint64_t most = time_max(3 * lane->pause_ns, PAUSE_MIN_NS);
     uint64_t pause_ns = PAUSE_MIN_NS + random_up_to(&lane->random, most - PAUSE_MIN_NS);
     return time_min(pause_ns, lane->settings->reconnect_max_ns);
@@ -62,7 +67,7 @@ void lane_fall(struct lane *lane, enum weir_redis_error error, const char *why, 
     if (lane->state == LANE_DOWN) return;
     bool was_up = lane->state == LANE_UP;
     lane_note(lane, error, why);
-    lane->pause_ns = next_pause(lane);
+    lane->pause_ns = next_pause(lane, now.monotonic_ns);
     lane->state = LANE_DOWN;
     lane->turns++;
     lane->at_ns = time_add(now.monotonic_ns, lane->pause_ns);
@@ -94,6 +99,8 @@ void lane_connected(struct lane *lane, struct weir_instants now)
     if (lane->state != LANE_CONNECTING) return;
     lane->state = LANE_HANDSHAKE;
     lane->put = lane->sent = 0;
+    lane->stats.evicts = false;
+    memset(lane->loading, 0, sizeof lane->loading);
     if (reader_open(&lane->reader)) handshake_begin(lane, now);
     else lane_fall(lane, WEIR_REDIS_OTHER, "no memory", now);
 }
@@ -112,12 +119,12 @@ static void tell(struct lane *lane, struct weir_instants now)
     weir_link_report(lane->link, lane->node, lane->which, told_state(lane), lane->server, now);
 }
 
-/* The oldest command has been under way for too long, or for so long that the lane is slow. */
+/* A command has been under way for too long, or the oldest one for so long that the lane is slow. */
 static void look_at_commands(struct lane *lane, struct weir_instants now)
 {
     const struct command *command = command_first(lane);
     if (command == NULL) return;
-    if (now.monotonic_ns >= command->deadline_ns) {
+    if (command_is_late(lane, now)) {
         lane_fall(lane, WEIR_REDIS_TIMEOUT, "no answer in time", now);
     } else if (!lane->slow && now.monotonic_ns >= time_add(command->sent_ns, lane->settings->slow_ns)) {
         lane->slow = true;
@@ -129,11 +136,10 @@ static void look_at_commands(struct lane *lane, struct weir_instants now)
 static uint64_t next_wake(struct lane *lane)
 {
     const struct command *command = command_first(lane);
-    if (lane->state == LANE_DOWN) return lane->at_ns;
     if (lane->state != LANE_UP) return lane->at_ns;
     if (command == NULL) return time_add(lane->heard_ns, LANE_IDLE_NS);
-    if (lane->slow) return command->deadline_ns;
-    return time_min(command->deadline_ns, time_add(command->sent_ns, lane->settings->slow_ns));
+    if (lane->slow) return lane->give_up_ns;
+    return time_min(lane->give_up_ns, time_add(command->sent_ns, lane->settings->slow_ns));
 }
 
 static void step_down(struct lane *lane, struct weir_instants now)
@@ -171,7 +177,7 @@ uint64_t lane_step(struct lane *lane, struct weir_instants now)
 static void finish_handshake(struct lane *lane, struct weir_instants now)
 {
     lane->state = LANE_UP;
-    lane->pause_ns = 0;
+    lane->up_ns = now.monotonic_ns;
     lane->stats.connected++;
     tell(lane, now);
 }
@@ -207,23 +213,36 @@ static bool take_reply(struct lane *lane, struct weir_instants now)
     return true;
 }
 
+/* False: it fell. */
+static bool take_replies(struct lane *lane, struct weir_instants now)
+{
+    for (;;) {
+        switch (reader_next(&lane->reader)) {
+        case READ_MORE: return true;
+        case READ_BROKEN:
+            lane_fall(lane, WEIR_REDIS_PROTOCOL, "what it said is no answer", now);
+            return false;
+        case READ_REPLY:
+            if (!take_reply(lane, now)) return false;
+            break;
+        }
+    }
+}
+
+/* By pieces: what waits in the reader is less than an answer and a piece. */
 void lane_receive(struct lane *lane, const void *bytes, size_t count, struct weir_instants now)
 {
+    const char *at = bytes;
     if (lane->state != LANE_HANDSHAKE && lane->state != LANE_UP) return;
     lane->heard_ns = now.monotonic_ns;
     lane->stats.received_bytes += count;
-    if (!reader_feed(&lane->reader, bytes, count, LANE_INPUT_MAX)) {
-        lane_fall(lane, WEIR_REDIS_PROTOCOL, "an answer is too large", now);
-        return;
-    }
-    for (;;) {
-        switch (reader_next(&lane->reader)) {
-        case READ_MORE: return;
-        case READ_BROKEN: lane_fall(lane, WEIR_REDIS_PROTOCOL, "what it said is no answer", now); return;
-        case READ_REPLY:
-            if (!take_reply(lane, now)) return;
-            break;
+    for (size_t piece; count != 0; at += piece, count -= piece) {
+        piece = count < PIECE ? count : PIECE;
+        if (!reader_feed(&lane->reader, at, piece, LANE_INPUT_MAX)) {
+            lane_fall(lane, WEIR_REDIS_PROTOCOL, "an answer is too large", now);
+            return;
         }
+        if (!take_replies(lane, now)) return;
     }
 }
 

@@ -21,8 +21,9 @@
  *      it wants, what is too large or too deep ends the connection; so does the first command that waits for too long,
  *      as what would come later could not be told from others' answers;
  *   3. nothing is sent twice, but after NOSCRIPT, which says that it did not run, and then once: the script is loaded in
- *      front of it;
- *   4. all memory is had at lane_create(), but what hiredis takes for one command or answer at a time, at most
+ *      front of it, once for all that were told so meanwhile;
+ *   4. no error, event or count holds a credential;
+ *   5. all memory is had at lane_create(), but what hiredis takes for one command or answer at a time, at most
  *      LANE_INPUT_MAX; where there is none, the connection is lost. */
 #ifndef WEIR_LIB_REDIS_LANE_H
 #define WEIR_LIB_REDIS_LANE_H
@@ -32,10 +33,11 @@
 
 #include <weir/redis.h>
 
-#define LANE_COMMANDS_MAX 256  /* under way at once */
-#define LANE_OUTPUT_MAX 262144 /* bytes that wait to be sent */
+#define LANE_COMMANDS_MAX 128  /* under way at once */
+#define LANE_OUTPUT_MAX 524288 /* bytes that wait to be sent */
 #define LANE_INPUT_MAX 65536   /* bytes of one answer */
 #define LANE_IDLE_NS WEIR_S    /* silent for so long, it is asked whether it still answers */
+#define LANE_PROVEN_NS WEIR_S  /* up for so long, a connection that is lost is sought again at once */
 
 enum lane_state { LANE_DOWN, LANE_CONNECTING, LANE_HANDSHAKE, LANE_UP };
 

@@ -35,11 +35,14 @@ struct lane {
     const struct lane_settings *settings;
     enum lane_state state;
     bool ended;
-    bool slow;         /* as it was reported */
-    uint32_t good;     /* answers in time in a row while slow */
-    uint64_t at_ns;    /* DOWN: when to connect; CONNECTING, HANDSHAKE: when to give up */
-    uint64_t pause_ns; /* the last one between two attempts */
-    uint64_t heard_ns; /* when it last said something */
+    bool slow;                /* as it was reported */
+    uint32_t good;            /* answers in time in a row while slow */
+    uint64_t at_ns;           /* DOWN: when to connect; CONNECTING, HANDSHAKE: when to give up */
+    uint64_t pause_ns;        /* the last one between two attempts */
+    uint64_t heard_ns;        /* when it last said something */
+    uint64_t up_ns;           /* UP: since when */
+    uint64_t give_up_ns;      /* no deadline of what is under way is before that */
+    uint8_t loading[SCRIPTS]; /* SCRIPT LOADs under way */
     uint64_t random;
     uint64_t server;
     uint64_t turns; /* answers, falls, reports */
@@ -72,12 +75,13 @@ bool handshake_answer(
 bool command_put(struct lane *lane, const struct command *command, size_t count, const char *const *words,
     const size_t *lengths, uint64_t now_ns);
 bool command_load(struct lane *lane, enum script script, uint64_t now_ns);
-bool command_has_room(const struct lane *lane);
 void command_pull(struct lane *lane, struct weir_instants now);
 void command_probe(struct lane *lane, struct weir_instants now);
 /* The oldest one; NULL: none. */
 struct command *command_first(struct lane *lane);
 void command_drop_first(struct lane *lane);
+/* Whether one of those under way has been so for too long. */
+bool command_is_late(struct lane *lane, struct weir_instants now);
 /* Answers every question that is under way: the connection is lost. */
 void command_drop_all(struct lane *lane, struct weir_instants now);
 /* The answer to the oldest one has come. False: the lane fell. */

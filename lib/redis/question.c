@@ -8,14 +8,15 @@ static const struct {
     enum script script;
     enum weir_lane lane;
     const char *suffix[QUESTION_KEYS_MAX]; /* of its keys; NULL: none */
+    uint8_t least, most; /* numbers of an answer; to an old sequence, -1 alone will do, too */
 } kinds[WEIR_ASKS] = {
-    [WEIR_ASK_RATE] = { SCRIPT_RATE, WEIR_LANE_BULK, { "r", "rm" } },
-    [WEIR_ASK_BREAKER] = { SCRIPT_BREAKER, WEIR_LANE_BULK, { "b", "bm" } },
-    [WEIR_ASK_BULKHEAD] = { SCRIPT_BULKHEAD, WEIR_LANE_BULK, { "s", "sm" } },
-    [WEIR_ASK_LOCK] = { SCRIPT_LOCK, WEIR_LANE_LOCK, { "k", "kf" } },
-    [WEIR_ASK_RENEW] = { SCRIPT_RENEW, WEIR_LANE_LOCK, { "k" } },
-    [WEIR_ASK_UNLOCK] = { SCRIPT_UNLOCK, WEIR_LANE_LOCK, { "k" } },
-    [WEIR_ASK_FENCE] = { SCRIPT_FENCE, WEIR_LANE_LOCK, { "kf" } },
+    [WEIR_ASK_RATE] = { SCRIPT_RATE, WEIR_LANE_BULK, { "r", "rm" }, 6, 6 },
+    [WEIR_ASK_BREAKER] = { SCRIPT_BREAKER, WEIR_LANE_BULK, { "b", "bm" }, 9, 9 },
+    [WEIR_ASK_BULKHEAD] = { SCRIPT_BULKHEAD, WEIR_LANE_BULK, { "s", "sm" }, 5, 5 },
+    [WEIR_ASK_LOCK] = { SCRIPT_LOCK, WEIR_LANE_LOCK, { "k", "kf" }, 2, 3 },
+    [WEIR_ASK_RENEW] = { SCRIPT_RENEW, WEIR_LANE_LOCK, { "k" }, 1, 1 },
+    [WEIR_ASK_UNLOCK] = { SCRIPT_UNLOCK, WEIR_LANE_LOCK, { "k" }, 1, 1 },
+    [WEIR_ASK_FENCE] = { SCRIPT_FENCE, WEIR_LANE_LOCK, { "kf" }, 1, 1 },
 };
 
 enum script question_script(enum weir_ask_kind kind)
@@ -82,14 +83,18 @@ void question_make(struct question *question, const struct weir_ask *ask, const 
     }
 }
 
-bool question_answer(const struct reply *reply, struct weir_answer *answer)
+#define NUMBER_END (INT64_C(1) << 53)
+
+bool question_answer(enum weir_ask_kind kind, const struct reply *reply, struct weir_answer *answer)
 {
-    if (reply->self.type != REDIS_REPLY_ARRAY) return false;
-    if (reply->elements == 0 || reply->elements > WEIR_NUMBERS_MAX) return false;
+    if (reply->self.type != REDIS_REPLY_ARRAY || reply->elements > kinds[kind].most) return false;
     *answer = (struct weir_answer) { .kind = WEIR_ANSWER_DONE, .count = (uint8_t)reply->elements };
     for (size_t i = 0; i < reply->elements; i++) {
+        int64_t number = reply->element[i].integer;
         if (reply->element[i].type != REDIS_REPLY_INTEGER) return false;
-        answer->number[i] = reply->element[i].integer;
+        if (number <= -NUMBER_END || number >= NUMBER_END) return false;
+        answer->number[i] = number;
     }
-    return true;
+    bool old = kinds[kind].lane == WEIR_LANE_BULK && answer->count == 1 && answer->number[0] == -1;
+    return old || reply->elements >= kinds[kind].least;
 }

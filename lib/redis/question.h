@@ -25,7 +25,7 @@ enum script question_script(enum weir_ask_kind kind);
 bool question_is_of_lane(enum script script, enum weir_lane lane);
 /* sha and space must outlive the question. */
 void question_make(struct question *question, const struct weir_ask *ask, const char *space, const char *sha);
-/* False: that is no answer to any question. */
-bool question_answer(const struct reply *reply, struct weir_answer *answer);
+/* False: that is no answer to a question of that kind. */
+bool question_answer(enum weir_ask_kind kind, const struct reply *reply, struct weir_answer *answer);
 
 #endif

@@ -40,6 +40,13 @@ static void *make_string(const redisReadTask *task, char *text, size_t length)
     return element;
 }
 
+static int depth_of(const redisReadTask *task)
+{
+    int depth = 0;
+    while ((task = task->parent) != NULL) depth++;
+    return depth;
+}
+
 #if HIREDIS_MAJOR >= 1
 static void *make_array(const redisReadTask *task, size_t elements)
 #else
@@ -47,9 +54,13 @@ static void *make_array(const redisReadTask *task, int elements)
 #endif
 {
     struct reader *reader = task->privdata;
-    if ((size_t)elements > REPLY_ELEMENTS_MAX) return NULL; /* hiredis says that there is no memory */
+    if ((size_t)elements > REPLY_ELEMENTS_MAX || depth_of(task) > REPLY_DEPTH_MAX) {
+        return NULL; /* hiredis says that there is no memory */
+    }
     struct reply_element *element = made(task, (int64_t)elements);
-    if (element == &reader->reply.self) reader->reply.elements = (size_t)elements;
+    if (element != &reader->reply.self) return element;
+    reader->reply.elements = (size_t)elements;
+    memset(reader->reply.element, 0, (size_t)elements * sizeof reader->reply.element[0]);
     return element;
 }
 
@@ -84,6 +95,7 @@ bool reader_open(struct reader *reader)
     reader->hiredis = redisReaderCreateWithFunctions(&functions);
     if (reader->hiredis == NULL) return false;
     reader->hiredis->privdata = reader;
+    reader->hiredis->maxbuf = 0; /* else 0.14 makes its buffer anew at times, and asserts that it got one */
     return true;
 }
 

@@ -1,5 +1,5 @@
 /* One answer of Redis, read from bytes as they come. hiredis' reader does the parsing; what it makes of it is kept here, in
- * fixed places: one level of elements, the rest is parsed and forgotten. */
+ * fixed places: one level of elements. What lies deeper, as in the answer to ROLE, is parsed and forgotten. */
 #ifndef WEIR_LIB_REDIS_REPLY_H
 #define WEIR_LIB_REDIS_REPLY_H
 
@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 #define REPLY_ELEMENTS_MAX 64 /* of any array, at any depth */
+#define REPLY_DEPTH_MAX 2     /* an array in the array in the answer */
 #define REPLY_TEXT_MAX 8192   /* of all that is kept of one answer; longer texts are cut */
 
 struct reply_element {
-    int type; /* REDIS_REPLY_... */
+    int type; /* REDIS_REPLY_...; 0: of a kind that is not kept */
     int64_t integer;
     const char *text; /* terminated */
     size_t length;
