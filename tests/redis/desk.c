@@ -117,7 +117,8 @@ void desk_open(struct desk *desk, enum weir_lane which, const char *name)
 {
     uint64_t seed = desk->seed;
     struct lane_settings settings = desk->settings;
-    memset(desk, 0, sizeof *desk);
+    memset(desk, 0, offsetof(struct desk, sent));
+    desk->sent_count = 0;
     desk->seed = seed;
     desk->settings = settings;
     desk->which = which;

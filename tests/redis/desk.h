@@ -30,9 +30,9 @@ struct desk {
     struct asker *asker;
     struct desk_ask ask[DESK_ASKS];
     uint32_t came_up, went_down, slowed; /* as the link's user is told */
-    char sent[1 << 20];                  /* since it was last forgotten */
     size_t sent_count;
     uint64_t seed;
+    char sent[1 << 20]; /* since it was last forgotten */
 };
 
 /* A link and a lane that is down. name: the object's. */
