@@ -41,7 +41,9 @@ enum weir_status {
     X(DRAINING, "the pipeline is being drained")                   \
     X(FORKED, "begun in another process")                          \
     X(CHAOS, "harm done on purpose")                               \
-    X(CUSTOM, "a policy of the user's own")
+    X(CUSTOM, "a policy of the user's own")                        \
+    X(LOCK_HELD, "the lock is held by another")                    \
+    X(LINK_DOWN, "the link to the store is down")
 
 enum weir_reason {
 #define X(name, text) WEIR_REASON_##name,

@@ -107,7 +107,7 @@ bool coverage_whole(bool print)
     for (uint32_t i = 0; i < WEIR_STATUSES; i++) {
         whole &= line(print, "ended ", weir_status_text((enum weir_status)i), coverage.status[i], true);
     }
-    for (uint32_t i = 1; i < WEIR_REASONS; i++) {
+    for (uint32_t i = 1; i <= WEIR_REASON_CUSTOM; i++) { /* those of policies */
         whole &= line(print, "reason: ", weir_reason_text((enum weir_reason)i), coverage.reason[i], true);
     }
     return whole;
