@@ -66,7 +66,7 @@ enum weir_lane_state {
  *           to all
  * LOCK      takes a lock for its id, or finds that it has it; with a fence token above every one before.
  *    asks   ttl (ms), floor (a token), fence ttl (ms)
- *    answer 1, token, holder's nonce as given; or 0, ms that are left to its holder
+ *    answer 1, token; or 0, ms that are left to its holder, the greatest token so far
  * RENEW     asks   ttl (ms)                    answer 1; or 0: it is not its id's
  * UNLOCK    asks   -                           answer 1; or 0
  * FENCE     asks   token, fence ttl (ms)       answer the greater of it and the store's, which is now that */

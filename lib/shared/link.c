@@ -262,7 +262,10 @@ void weir_link_report(struct weir_link *link, uint32_t node, enum weir_lane lane
     bool news = at->state != state || (state != WEIR_LANE_DOWN && at->server != server);
     if (at->state != state) tell_lane(link, node, lane, state, now);
     at->state = (uint8_t)state;
-    if (state != WEIR_LANE_DOWN) at->server = server;
+    if (state != WEIR_LANE_DOWN) {
+        if (at->server != 0 && at->server != server) at->changed_ns = now.boottime_ns;
+        at->server = server;
+    }
     while (state == WEIR_LANE_DOWN && at->first != NULL) {
         at->first->state = ASK_IDLE;
         at->first = at->first->next;

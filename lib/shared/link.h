@@ -104,6 +104,8 @@ bool shared_lane_is_up(const struct weir_link *link, uint32_t node, enum weir_la
 enum weir_lane_state shared_lane_state(const struct weir_link *link, uint32_t node, enum weir_lane lane);
 /* The number of the server that answers there; another than before: what it held may be lost. */
 uint64_t shared_lane_server(const struct weir_link *link, uint32_t node, enum weir_lane lane);
+/* When that one took another's place, by CLOCK_BOOTTIME; 0: it has been the only one. */
+uint64_t shared_lane_changed(const struct weir_link *link, uint32_t node, enum weir_lane lane);
 uint32_t shared_nodes(const struct weir_link *link);
 void shared_become(struct shared *object, enum weir_share_state state, uint64_t now_ns);
 void shared_tell(struct shared *object, enum weir_share_event_kind kind, uint64_t number, uint64_t now_ns);

@@ -9,8 +9,9 @@
 
 struct link_lane {
     struct shared_ask *first, *last; /* queued */
-    uint64_t server;
-    uint8_t state; /* enum weir_lane_state */
+    uint64_t server,
+        changed_ns; /* changed: by CLOCK_BOOTTIME, when it became another than before; 0: never */
+    uint8_t state;  /* enum weir_lane_state */
 };
 
 struct weir_link {

@@ -207,6 +207,11 @@ uint64_t shared_lane_server(const struct weir_link *link, uint32_t node, enum we
     return link->lane[node][lane].server;
 }
 
+uint64_t shared_lane_changed(const struct weir_link *link, uint32_t node, enum weir_lane lane)
+{
+    return link->lane[node][lane].changed_ns;
+}
+
 uint32_t shared_nodes(const struct weir_link *link)
 {
     return link->carrier.nodes;
