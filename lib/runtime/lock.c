@@ -1,0 +1,319 @@
+/* A lock's clocks, waits and news: what its machine (lib/shared/lock.c) may not touch.
+ *
+ * Who waits sleeps on `parker`, which the post of any news sets; on a link without a thread it drives the link. News go
+ * out on the driving thread, one lock's at a time, with `poster` saying so: a begin waits until those of the loss
+ * before it are out, lest they cancel its contexts, and a destroy until none can come any more. */
+#include "shared/lock.h"
+
+#include "base/context.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define DRIVE_NS (20 * WEIR_MS)
+
+static struct weir_instants instants(void)
+{
+    return (struct weir_instants) { os_now_precise(), os_clock(CLOCK_BOOTTIME) };
+}
+
+/* ---- news ---- */
+
+static void wake(uint32_t *parker)
+{
+    atomic_swap_acq_rel(parker, 1u);
+    os_wake(parker);
+}
+
+static void tell_loss(struct weir_lock *lock)
+{
+    static const uint64_t one = 1;
+    const struct weir_lock_config *config = &lock->config;
+    int error = errno;
+    if (config->source != NULL) (void)weir_source_cancel(config->source, config->source_reason);
+    if (lock->fd >= 0 && write(lock->fd, &one, sizeof one) < 0) errno = error; /* full: it is readable */
+    if (config->lost != NULL) config->lost(config->lost_argument, lock);
+}
+
+static void post(struct weir_lock *lock)
+{
+    struct weir_link *link = lock->shared.link;
+    shared_lock(link);
+    uint8_t what = lock->quiet ? 0 : lock->news;
+    lock->news = 0;
+    if (what != 0) lock->poster = &weir_thread;
+    shared_unlock(link);
+    if (what == 0) return;
+    if ((what & LOCK_NEWS_LOST) != 0) tell_loss(lock);
+    wake(&lock->parker);
+    wake(&lock->releaser);
+    if (lock->config.waker.post != NULL) lock->config.waker.post(lock->config.waker.argument);
+    shared_lock(link);
+    lock->poster = NULL;
+    shared_unlock(link);
+}
+
+/* With the link's lock taken: waits until nobody posts. Whoever does it from the callback does not wait for itself;
+ * nor does a child for a thread of its parent's. */
+static void wait_for_poster(struct weir_lock *lock)
+{
+    struct weir_link *link = lock->shared.link;
+    for (uint32_t spins = 0; lock->poster != NULL && lock->poster != &weir_thread; spins++) {
+        if (!process_is(lock->process)) return;
+        shared_unlock(link);
+        lock_pause(spins);
+        shared_lock(link);
+    }
+}
+
+/* ---- create, destroy ---- */
+
+static enum weir_error set_up(struct weir_lock *lock, const struct weir_lock_config *config, const char *name)
+{
+    lock->fd = -1;
+    if (config->fd) {
+        lock->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (lock->fd < 0)
+            return error_set(WEIR_E_SYSTEM, "the system has no descriptor for weir_lock_config.fd");
+    }
+    enum weir_error error = lock_enrol(lock, config, name, post);
+    if (error != WEIR_E_NONE && lock->fd >= 0) close(lock->fd);
+    return error;
+}
+
+enum weir_error weir_lock_create(const struct weir_lock_config *given, struct weir_lock **lock)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_create", "lock is NULL");
+    struct weir_lock_config c;
+    char name[WEIR_NAME_MAX + 1];
+    enum weir_error error = lock_validate(given, &c, name);
+    if (error != WEIR_E_NONE) return error;
+    struct weir_lock *new = calloc(1, lock_size(c.link));
+    if (new == NULL) return error_set(WEIR_E_NOMEM, "no memory for a lock");
+    error = set_up(new, &c, name);
+    if (error != WEIR_E_NONE) {
+        free(new);
+        return error;
+    }
+    if (c.source != NULL) weir_source_acquire(c.source);
+    *lock = new;
+    return WEIR_E_NONE;
+}
+
+void weir_lock_destroy(struct weir_lock *lock)
+{
+    if (lock == NULL) return;
+    struct weir_source *source = lock->config.source;
+    int fd = lock->fd;
+    shared_lock(lock->shared.link);
+    WEIR_REQUIRE(lock->poster != &weir_thread, "weir_lock_destroy", "called from the lock's own callback");
+    lock->quiet = true;
+    wait_for_poster(lock);
+    shared_unlock(lock->shared.link);
+    shared_leave(&lock->shared);
+    if (fd >= 0) close(fd);
+    weir_source_release(source);
+}
+
+/* ---- acquire ---- */
+
+static void drain_fd(const struct weir_lock *lock)
+{
+    uint64_t count;
+    int error = errno;
+    if (lock->fd >= 0 && read(lock->fd, &count, sizeof count) < 0) errno = error; /* it was not readable */
+}
+
+static const struct weir_outcome no_link = { .status = WEIR_REJECTED, .reason = WEIR_REASON_LINK_DOWN };
+
+static void begin(struct weir_lock *lock, uint64_t deadline_ns, bool once, const char *function)
+{
+    WEIR_REQUIRE(atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE, function,
+        "the lock is held, being acquired, or lost and not released yet: weir_lock_release() comes first");
+    shared_lock(lock->shared.link);
+    wait_for_poster(lock);
+    atomic_swap_acq_rel(&lock->parker, 0u);
+    lock_begin(lock, deadline_ns, once);
+    shared_unlock(lock->shared.link);
+    shared_ring(&lock->shared);
+}
+
+void weir_lock_begin(struct weir_lock *lock, uint64_t deadline_ns)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_begin", "lock is NULL");
+    if (process_is(lock->process)) begin(lock, deadline_ns, false, "weir_lock_begin");
+    else lock->outcome = no_link;
+}
+
+static void wake_waiter(void *argument)
+{
+    wake(argument);
+}
+
+/* Sleeps, or drives, until something may have changed. */
+static void await(struct weir_lock *lock, uint32_t *parker, uint64_t until_ns)
+{
+    if (shared_is_threaded(lock->shared.link)) {
+        os_park(parker, 0, until_ns);
+    } else if (atomic_load_acquire(parker) == 0) {
+        shared_wait(lock->shared.link, time_min(until_ns, time_add(os_now_precise(), DRIVE_NS)));
+    }
+    atomic_swap_acq_rel(parker, 0u);
+}
+
+static void wait_until_acquired(
+    struct weir_lock *lock, const struct weir_context *context, uint64_t deadline_ns)
+{
+    while (atomic_load_acquire(&lock->word) == LOCK_WORD_ACQUIRING) {
+        enum weir_status status = weir_context_check(context, 0);
+        bool over = os_now_precise() >= deadline_ns;
+        if (status == WEIR_OK && !over) {
+            await(lock, &lock->parker, deadline_ns);
+            continue;
+        }
+        shared_lock(lock->shared.link);
+        lock_end(lock,
+            status == WEIR_OK
+                ? lock_expired(lock)
+                : (struct weir_outcome) { .status = WEIR_CANCELED, .reason = WEIR_REASON_CANCELED });
+        shared_unlock(lock->shared.link);
+        shared_ring(&lock->shared);
+    }
+}
+
+static struct weir_outcome acquire(struct weir_lock *lock, const struct weir_context *context,
+    uint64_t deadline_ns, struct weir_fence *fence, bool once, const char *function)
+{
+    WEIR_REQUIRE(lock != NULL, function, "lock is NULL");
+    if (fence != NULL) *fence = (struct weir_fence) { 0, 0 };
+    if (!process_is(lock->process)) return no_link;
+    if (context == NULL) context = weir_context_current();
+    if (context != NULL) deadline_ns = time_min(deadline_ns, context->deadline_ns);
+    begin(lock, deadline_ns, once, function);
+    struct weir_watch watch;
+    weir_context_watch(&watch, context, (struct weir_waker) { wake_waiter, &lock->parker });
+    wait_until_acquired(lock, context, deadline_ns);
+    weir_context_unwatch(&watch);
+    shared_lock(lock->shared.link);
+    struct weir_outcome outcome = lock->outcome;
+    if (fence != NULL && outcome.status == WEIR_OK) *fence = lock->fence;
+    shared_unlock(lock->shared.link);
+    return outcome;
+}
+
+struct weir_outcome weir_lock_acquire(struct weir_lock *lock, const struct weir_context *context,
+    uint64_t deadline_ns, struct weir_fence *fence)
+{
+    return acquire(lock, context, deadline_ns, fence, false, "weir_lock_acquire");
+}
+
+struct weir_outcome weir_lock_try(struct weir_lock *lock, const struct weir_context *context,
+    uint64_t deadline_ns, struct weir_fence *fence)
+{
+    return acquire(lock, context, deadline_ns, fence, true, "weir_lock_try");
+}
+
+struct weir_outcome weir_lock_outcome(struct weir_lock *lock)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_outcome", "lock is NULL");
+    shared_lock(lock->shared.link);
+    struct weir_outcome outcome = lock->outcome;
+    shared_unlock(lock->shared.link);
+    return outcome;
+}
+
+/* ---- release ---- */
+
+static bool is_given_back(struct weir_lock *lock)
+{
+    shared_lock(lock->shared.link);
+    bool given_back = lock_is_given_back(lock);
+    shared_unlock(lock->shared.link);
+    return given_back;
+}
+
+enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_release", "lock is NULL");
+    if (!process_is(lock->process)) return WEIR_E_NONE; /* it was the parent's */
+    shared_lock(lock->shared.link);
+    lock_release(lock, os_now_precise());
+    bool given_back = lock_is_given_back(lock), closed = shared_is_closed(lock->shared.link);
+    shared_unlock(lock->shared.link);
+    drain_fd(lock);
+    shared_ring(&lock->shared);
+    while (!given_back && !closed && os_now_precise() < deadline_ns) {
+        await(lock, &lock->releaser, deadline_ns);
+        given_back = is_given_back(lock);
+    }
+    if (given_back) return WEIR_E_NONE;
+    return error_set(WEIR_E_TIMEOUT, "weir_lock_release: the store has not said yet that the lock is free");
+}
+
+/* ---- what it is ---- */
+
+enum weir_lock_state weir_lock_check(struct weir_lock *lock)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_check", "lock is NULL");
+    return lock_check(lock, os_clock(CLOCK_BOOTTIME));
+}
+
+enum weir_lock_state weir_lock_check_at(struct weir_lock *lock, uint64_t boottime_ns)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_check_at", "lock is NULL");
+    return lock_check(lock, boottime_ns);
+}
+
+uint64_t weir_lock_valid_until(struct weir_lock *lock)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_valid_until", "lock is NULL");
+    uint64_t word = atomic_load_acquire(&lock->word);
+    return word < LOCK_WORDS || !process_is(lock->process) ? 0 : word;
+}
+
+uint64_t weir_lock_deadline_ns(struct weir_lock *lock)
+{
+    uint64_t valid_ns = weir_lock_valid_until(lock);
+    if (valid_ns == 0) return 0;
+    struct weir_instants now = instants();
+    return now.monotonic_ns + time_since(valid_ns, now.boottime_ns);
+}
+
+struct weir_fence weir_lock_fence(struct weir_lock *lock)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_fence", "lock is NULL");
+    struct weir_fence fence = { 0, 0 };
+    shared_lock(lock->shared.link);
+    if (weir_lock_valid_until(lock) != 0) fence = lock->fence;
+    shared_unlock(lock->shared.link);
+    return fence;
+}
+
+int weir_lock_fd(const struct weir_lock *lock)
+{
+    WEIR_REQUIRE(lock != NULL, "weir_lock_fd", "lock is NULL");
+    return lock->fd;
+}
+
+const char *weir_lock_state_text(enum weir_lock_state state)
+{
+    static const char *const texts[] = { "free", "acquiring", "held", "suspect", "lost" };
+    return (unsigned)state <= WEIR_LOCK_LOST ? texts[state] : "?";
+}
+
+struct weir_lock_stats weir_lock_stats(struct weir_lock *lock)
+{
+    enum weir_lock_state state = weir_lock_check(lock);
+    shared_lock(lock->shared.link);
+    struct weir_lock_stats stats = lock->stats;
+    for (uint32_t i = 0; i < LOCK_ACQUISITIONS; i++) {
+        stats.ghosts += i != lock->current && lock->acquisition[i].there != 0;
+    }
+    shared_unlock(lock->shared.link);
+    stats.state = state;
+    stats.share = shared_report(&lock->shared);
+    return stats;
+}
