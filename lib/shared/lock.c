@@ -354,7 +354,8 @@ static void destroy(struct shared *object)
     free(object);
 }
 
-static const struct shared_ops lock_ops = { .step = on_time,
+static const struct shared_ops lock_ops = { .locks = true,
+    .step = on_time,
     .fill = lock_fill,
     .answer = on_answer,
     .lane = on_lane,

@@ -10,7 +10,7 @@ local us = time[1] * 1000000 + time[2]
 local now = math.floor(us / 1000)
 local ttl = tonumber(ARGV[2])
 local fence = tonumber(redis.call('GET', KEYS[2]) or '0')
-if not fence or fence >= 2 ^ 53 then return redis.error_reply('WEIR the key of a fence holds something else') end
+if not (fence and fence < 2 ^ 53) then return redis.error_reply('WEIR the key of a fence holds something else') end
 local value = redis.call('GET', KEYS[1])
 if value then
     local id, till, its = value:match('^(%x+) (%d+) (%d+)$')
