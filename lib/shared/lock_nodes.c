@@ -248,7 +248,8 @@ uint64_t lock_nodes_wake(const struct weir_lock *lock, uint64_t boottime_ns)
         wake_ns = time_min(wake_ns, ghost->retry_ns);
     }
     for (uint32_t i = 0; i < lock->nodes && lock->phase == LOCK_HOLDS; i++) {
-        wake_ns = time_min(wake_ns, lock->node[i].renew_ns);
+        const struct lock_node *node = &lock->node[i];
+        if (node->want == LOCK_WANTS_NOTHING) wake_ns = time_min(wake_ns, node->renew_ns);
     }
     return wake_ns;
 }
