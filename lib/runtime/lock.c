@@ -1,6 +1,6 @@
 /* A lock's clocks, waits and news: what its machine (lib/shared/lock.c) may not touch.
  *
- * Who waits sleeps on `parker`, which the post of any news sets; on a link without a thread it drives the link. News go
+ * Who waits sleeps on `parker` or `releaser`, which the post of any news sets; on a link without a thread it drives it. News go
  * out on the driving thread, one lock's at a time, with `poster` saying so: a begin waits until those of the loss
  * before it are out, lest they cancel its contexts, and a destroy until none can come any more. */
 #include "shared/lock.h"
@@ -22,10 +22,12 @@ static struct weir_instants instants(void)
 
 /* ---- news ---- */
 
+/* A word to wait at: nothing new, something, or somebody sleeps there. */
+enum { QUIET, NEWS, SLEEPS };
+
 static void wake(uint32_t *parker)
 {
-    atomic_swap_acq_rel(parker, 1u);
-    os_wake(parker);
+    if (atomic_swap_acq_rel(parker, (uint32_t)NEWS) == SLEEPS) os_wake(parker);
 }
 
 static void tell_loss(struct weir_lock *lock)
@@ -127,24 +129,31 @@ static void drain_fd(const struct weir_lock *lock)
     if (lock->fd >= 0 && read(lock->fd, &count, sizeof count) < 0) errno = error; /* it was not readable */
 }
 
+/* Has it stepped soon: by its thread or loop, or by this thread, which is about to drive it. */
+static void stir(struct weir_lock *lock, bool waits)
+{
+    if (waits && !shared_is_threaded(lock->shared.link)) shared_mark(&lock->shared);
+    else shared_ring(&lock->shared);
+}
+
 static const struct weir_outcome no_link = { .status = WEIR_REJECTED, .reason = WEIR_REASON_LINK_DOWN };
 
-static void begin(struct weir_lock *lock, uint64_t deadline_ns, bool once, const char *function)
+static void begin(struct weir_lock *lock, uint64_t deadline_ns, bool once, bool waits, const char *function)
 {
     WEIR_REQUIRE(atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE, function,
         "the lock is held, being acquired, or lost and not released yet: weir_lock_release() comes first");
     shared_lock(lock->shared.link);
     wait_for_poster(lock);
-    atomic_swap_acq_rel(&lock->parker, 0u);
+    atomic_swap_acq_rel(&lock->parker, (uint32_t)QUIET);
     lock_begin(lock, deadline_ns, once);
     shared_unlock(lock->shared.link);
-    shared_ring(&lock->shared);
+    stir(lock, waits);
 }
 
 void weir_lock_begin(struct weir_lock *lock, uint64_t deadline_ns)
 {
     WEIR_REQUIRE(lock != NULL, "weir_lock_begin", "lock is NULL");
-    if (process_is(lock->process)) begin(lock, deadline_ns, false, "weir_lock_begin");
+    if (process_is(lock->process)) begin(lock, deadline_ns, false, false, "weir_lock_begin");
     else lock->outcome = no_link;
 }
 
@@ -156,12 +165,15 @@ static void wake_waiter(void *argument)
 /* Sleeps, or drives, until something may have changed. */
 static void await(struct weir_lock *lock, uint32_t *parker, uint64_t until_ns)
 {
-    if (shared_is_threaded(lock->shared.link)) {
-        os_park(parker, 0, until_ns);
-    } else if (atomic_load_acquire(parker) == 0) {
-        shared_wait(lock->shared.link, time_min(until_ns, time_add(os_now_precise(), DRIVE_NS)));
+    uint32_t seen = QUIET;
+    if (!shared_is_threaded(lock->shared.link)) {
+        if (atomic_load_acquire(parker) == QUIET) {
+            shared_wait(lock->shared.link, time_min(until_ns, time_add(os_now_precise(), DRIVE_NS)));
+        }
+    } else if (atomic_cas_acq_rel(parker, &seen, (uint32_t)SLEEPS)) {
+        os_park(parker, SLEEPS, until_ns);
     }
-    atomic_swap_acq_rel(parker, 0u);
+    atomic_swap_acq_rel(parker, (uint32_t)QUIET);
 }
 
 static void wait_until_acquired(
@@ -192,7 +204,7 @@ static struct weir_outcome acquire(struct weir_lock *lock, const struct weir_con
     if (!process_is(lock->process)) return no_link;
     if (context == NULL) context = weir_context_current();
     if (context != NULL) deadline_ns = time_min(deadline_ns, context->deadline_ns);
-    begin(lock, deadline_ns, once, function);
+    begin(lock, deadline_ns, once, true, function);
     struct weir_watch watch;
     weir_context_watch(&watch, context, (struct weir_waker) { wake_waiter, &lock->parker });
     wait_until_acquired(lock, context, deadline_ns);
@@ -244,10 +256,12 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     bool given_back = lock_is_given_back(lock), closed = shared_is_closed(lock->shared.link);
     shared_unlock(lock->shared.link);
     drain_fd(lock);
-    shared_ring(&lock->shared);
-    while (!given_back && !closed && os_now_precise() < deadline_ns) {
+    bool waits = !given_back && !closed && os_now_precise() < deadline_ns;
+    stir(lock, waits);
+    while (waits) {
         await(lock, &lock->releaser, deadline_ns);
         given_back = is_given_back(lock);
+        waits = !given_back && os_now_precise() < deadline_ns;
     }
     if (given_back) return WEIR_E_NONE;
     return error_set(WEIR_E_TIMEOUT, "weir_lock_release: the store has not said yet that the lock is free");

@@ -73,7 +73,7 @@ struct shared {
     struct shared *rung_next, *post_next;
     uint64_t wake_ns;
     uint32_t heap_at; /* place in the heap + 1; 0: in none */
-    uint32_t rung;    /* it is on the stack */
+    uint32_t rung;    /* it is on the stack: marked, or the carrier knows of it too */
     bool posting;     /* it is in the list of posts */
     bool left;        /* nobody uses it any more: it goes when it is done */
     bool done;        /* it has left and wants nothing more of the store */
@@ -93,7 +93,9 @@ enum weir_error shared_enrol(
 void shared_leave(struct shared *object);
 /* What all and what only it know. From any thread, without the lock. */
 struct weir_share_stats shared_report(struct shared *object);
-/* Steps it soon: from any thread, also without the lock. */
+/* Has it stepped at the next weir_link_step(): from any thread, also without the lock. */
+void shared_mark(struct shared *object);
+/* The same, soon. */
 void shared_ring(struct shared *object);
 
 /* The rest with the lock taken, or from a hook. */

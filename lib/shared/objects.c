@@ -166,15 +166,28 @@ struct weir_share_stats shared_report(struct shared *object)
     return stats;
 }
 
-void shared_ring(struct shared *object)
+enum { NOT_RUNG, MARKED, RUNG };
+
+static void push(struct weir_link *link, struct shared *object)
 {
-    struct weir_link *link = object->link;
-    if (atomic_swap_acq_rel(&object->rung, 1u) != 0) return;
     struct shared *first = atomic_load_acquire(&link->rung);
     do {
         object->rung_next = first;
     } while (!atomic_cas_acq_rel(&link->rung, &first, object));
-    link->carrier.ring(link->carrier.argument);
+}
+
+void shared_mark(struct shared *object)
+{
+    uint32_t seen = NOT_RUNG;
+    if (atomic_cas_acq_rel(&object->rung, &seen, (uint32_t)MARKED)) push(object->link, object);
+}
+
+void shared_ring(struct shared *object)
+{
+    struct weir_link *link = object->link;
+    uint32_t before = atomic_swap_acq_rel(&object->rung, (uint32_t)RUNG);
+    if (before == NOT_RUNG) push(link, object);
+    if (before != RUNG) link->carrier.ring(link->carrier.argument);
 }
 
 /* ---- questions ---- */
