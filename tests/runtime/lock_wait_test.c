@@ -187,6 +187,21 @@ TEST(lock_wait, on_a_link_without_one_it_drives)
     holds_and_hands_over(false);
 }
 
+TEST(lock_wait, a_try_does_not_wait_for_the_link)
+{
+    up(&driver, true);
+    struct weir_lock *lock = create("1", 0);
+    weir_link_report(driver.link, 0, WEIR_LANE_LOCK, WEIR_LANE_DOWN, 0, now());
+    struct weir_outcome outcome = weir_lock_try(lock, NULL, WEIR_NEVER, NULL);
+    CHECK_EQ(outcome.status, WEIR_REJECTED);
+    CHECK_EQ(outcome.reason, WEIR_REASON_LINK_DOWN);
+    outcome = weir_lock_acquire(lock, NULL, now().monotonic_ns + 5 * WEIR_MS, NULL);
+    CHECK_EQ(outcome.status, WEIR_EXPIRED);
+    CHECK_EQ(outcome.reason, WEIR_REASON_LINK_DOWN);
+    weir_lock_destroy(lock);
+    down(&driver);
+}
+
 TEST(lock_wait, a_link_that_nobody_steps_is_refused)
 {
     struct weir_lock *lock;

@@ -221,6 +221,7 @@ static void fault(void)
     } else if (world.weather == FAULTS) {
         if (world_ns >= world.restarted_ns + 4 * LEASE_NS && chance(30)) restart(node);
         else take_down(process, node, world_ns + draw(0, LEASE_NS));
+        if (chance(30)) take_down(process, (node + 1) % world.nodes, world_ns + draw(0, 3 * LEASE_NS));
     } else if (world.weather == FLUSHES) {
         memset(&world.store[node], 0, sizeof world.store[node]);
         seen.flushes++;
