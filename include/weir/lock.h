@@ -22,7 +22,8 @@
  *
  * Not re-entrant: one handle, one holder; a second acquire aborts. A handle serves one acquisition after the other; more
  * handles of one name exclude one another. What is left of an acquisition in the store after its end (the answer to
- * a question was lost) is removed in the background. */
+ * a question was lost) is removed in the background. A lock that is held when its link is closed is LOST, and not given
+ * back, as its holder may be writing yet: release it before. */
 #ifndef WEIR_LOCK_H
 #define WEIR_LOCK_H
 

@@ -252,8 +252,10 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     WEIR_REQUIRE(lock != NULL, "weir_lock_release", "lock is NULL");
     if (!process_is(lock->process)) return WEIR_E_NONE; /* it was the parent's */
     shared_lock(lock->shared.link);
+    bool closed = shared_is_closed(lock->shared.link);
+    bool given_back = closed && atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE;
     lock_release(lock, os_now_precise());
-    bool given_back = lock_is_given_back(lock), closed = shared_is_closed(lock->shared.link);
+    if (!closed) given_back = lock_is_given_back(lock);
     shared_unlock(lock->shared.link);
     drain_fd(lock);
     bool waits = !given_back && !closed && os_now_precise() < deadline_ns;
@@ -290,6 +292,7 @@ uint64_t weir_lock_valid_until(struct weir_lock *lock)
 
 uint64_t weir_lock_deadline_ns(struct weir_lock *lock)
 {
+    WEIR_REQUIRE(lock != NULL, "weir_lock_deadline_ns", "lock is NULL");
     uint64_t valid_ns = weir_lock_valid_until(lock);
     if (valid_ns == 0) return 0;
     struct weir_instants now = instants();
@@ -320,6 +323,7 @@ const char *weir_lock_state_text(enum weir_lock_state state)
 
 struct weir_lock_stats weir_lock_stats(struct weir_lock *lock)
 {
+    WEIR_REQUIRE(lock != NULL, "weir_lock_stats", "lock is NULL");
     enum weir_lock_state state = weir_lock_check(lock);
     shared_lock(lock->shared.link);
     struct weir_lock_stats stats = lock->stats;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define FENCE_TTL_MS (24 * 3600 * INT64_C(1000))
+#define FENCE_TTL_MS INT64_C(86400000) /* a day */
 
 static uint32_t index_of(const struct weir_lock *lock, const struct lock_node *node)
 {

@@ -75,7 +75,8 @@ TEST(lock, a_closed_link_loses_it_and_refuses_the_next)
     struct weir_link *link = weir_link_acquire(carrier.link);
     carrier_close(&carrier);
     CHECK_EQ(state_of(lock), WEIR_LOCK_LOST);
-    (void)weir_lock_release(lock, 0);
+    CHECK_EQ(weir_lock_release(lock, WEIR_NEVER), WEIR_E_TIMEOUT); /* nobody will say that it is free */
+    CHECK_EQ(weir_lock_release(lock, WEIR_NEVER), WEIR_E_NONE);
     struct weir_outcome outcome = weir_lock_acquire(lock, NULL, WEIR_NEVER, NULL);
     CHECK_EQ(outcome.status, WEIR_REJECTED);
     CHECK_EQ(outcome.reason, WEIR_REASON_LINK_DOWN);
