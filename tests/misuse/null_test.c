@@ -1,6 +1,7 @@
 /* NULL where a pointer is required aborts with a message that names the function and the argument. */
 #include "pipeline/machine_words.h"
 
+#include <weir/lock.h>
 #include <weir/testing.h>
 
 #define ABORTS_ON_NULL(function, argument, statement) \
@@ -33,6 +34,26 @@ static void ignore_outcome(struct weir_outcome outcome)
 static void ignore_error(enum weir_error error)
 {
     (void)error;
+}
+
+TEST(null, locks)
+{
+    ABORTS_ON_NULL(weir_lock_create, lock, ignore_error(weir_lock_create(NULL, NULL)));
+    ABORTS_ON_NULL(weir_lock_acquire, lock, weir_lock_acquire(NULL, NULL, 0, NULL));
+    ABORTS_ON_NULL(weir_lock_try, lock, weir_lock_try(NULL, NULL, 0, NULL));
+    ABORTS_ON_NULL(weir_lock_begin, lock, weir_lock_begin(NULL, 0));
+    ABORTS_ON_NULL(weir_lock_outcome, lock, weir_lock_outcome(NULL));
+    ABORTS_ON_NULL(weir_lock_release, lock, weir_lock_release(NULL, 0));
+    ABORTS_ON_NULL(weir_lock_check, lock, weir_lock_check(NULL));
+    ABORTS_ON_NULL(weir_lock_check_at, lock, weir_lock_check_at(NULL, 0));
+    ABORTS_ON_NULL(weir_lock_valid_until, lock, weir_lock_valid_until(NULL));
+    ABORTS_ON_NULL(weir_lock_deadline_ns, lock, weir_lock_deadline_ns(NULL));
+    ABORTS_ON_NULL(weir_lock_fence, lock, weir_lock_fence(NULL));
+    ABORTS_ON_NULL(weir_lock_fd, lock, weir_lock_fd(NULL));
+    ABORTS_ON_NULL(weir_lock_stats, lock, weir_lock_stats(NULL));
+    ABORTS_ON_NULL(weir_fence_admit, guard, weir_fence_admit(NULL, (struct weir_fence) { 1, 1 }));
+    ABORTS_ON_NULL(weir_fence_seen, guard, weir_fence_seen(NULL));
+    weir_lock_destroy(NULL);
 }
 
 TEST(null, policies)
