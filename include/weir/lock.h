@@ -83,8 +83,8 @@ WEIR_API void weir_lock_destroy(struct weir_lock *lock);
  * current one, if there is any), and at deadline_ns (WEIR_NEVER: only with the context). A link without a thread
  * is driven by the waiting thread; there a cancel is seen within 20 ms.
  *     OK        held; *fence (may be NULL) says since which token
- *     EXPIRED   not in time; .reason LOCK_HELD or LINK_DOWN says what it waited for at last, .retry_after_ns, if not 0,
- *               when the present lease of the other ends
+ *     EXPIRED   not in time; .reason LOCK_HELD or LINK_DOWN says what it waited for at last (DEADLINE: no answer has
+ *               come), .retry_after_ns, if not 0, when the present lease of the other ends
  *     CANCELED  the context was, or weir_lock_release() was called meanwhile
  *     REJECTED  LINK_DOWN: the link is closed, or another process's
  * Aborts unless FREE: after a loss comes a release first. */

@@ -207,7 +207,8 @@ static void refuse(struct weir_lock *lock)
 
 static void failed(struct weir_lock *lock, uint64_t monotonic_ns)
 {
-    if (lock->reason == WEIR_REASON_NONE) lock->reason = WEIR_REASON_LINK_DOWN;
+    lock->reason = lock->refused ? WEIR_REASON_LOCK_HELD : WEIR_REASON_LINK_DOWN;
+    if (!lock->refused) lock->left_ns = 0;
     lock_retire(lock);
     lock->phase = LOCK_WAITS;
     lock->next_ns = monotonic_ns + pause(lock);
@@ -218,13 +219,13 @@ static void attempt(struct weir_lock *lock, struct weir_instants now)
 {
     enum weir_reason why;
     uint64_t retry_ns;
-    lock->left_ns = 0;
+    lock->refused = false;
     if (lock_attempt(lock, now.boottime_ns, &why, &retry_ns)) {
         lock->phase = LOCK_ASKS;
-        lock->reason = WEIR_REASON_NONE;
         return;
     }
     lock->reason = (uint8_t)why;
+    lock->left_ns = 0;
     lock->next_ns = retry_ns;
     if (retry_ns != WEIR_NEVER) {
         lock->next_ns = now.monotonic_ns + time_max(WEIR_MS, time_since(retry_ns, now.boottime_ns));

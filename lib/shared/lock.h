@@ -72,6 +72,7 @@ struct weir_lock {
     uint8_t current; /* the present acquisition, or LOCK_ACQUISITIONS */
     uint8_t reason;  /* what the last attempt failed of: enum weir_reason */
     bool once;       /* lock_begin() said: no second attempt */
+    bool refused;    /* in this attempt a node said that another holds it */
     bool told_suspect;
     uint8_t news;                  /* for the post */
     const void *poster;            /* the thread that posts */

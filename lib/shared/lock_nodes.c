@@ -351,7 +351,7 @@ static void note_lock(struct weir_lock *lock, struct lock_node *node, const stru
     if (done && !taken) {
         lock->stats.contended++;
         lock->left_ns = answer->number[1] > 0 ? (uint64_t)answer->number[1] * WEIR_MS : 0;
-        if (present) lock->reason = WEIR_REASON_LOCK_HELD;
+        if (present) lock->refused = true;
     }
     bool clean = (acquisition->doubtful & bit) == 0;
     if (answer->kind == WEIR_ANSWER_UNKNOWN) acquisition->doubtful |= bit;

@@ -167,7 +167,7 @@ static void judge(uint64_t seed)
 TEST(lock_history, one_holder_rising_fences_no_stale_write)
 {
     uint64_t seed = number_of("LOCK_SEED", (uint64_t)getpid()), random = seed;
-    uint64_t acquisitions = number_of("LOCK_ACQUISITIONS", 300);
+    uint64_t acquisitions = number_of("LOCK_ACQUISITIONS", 150);
     struct redis_server server;
     pid_t children[PROCESSES];
     redis_server_start(&server, NULL);

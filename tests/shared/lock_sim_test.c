@@ -385,7 +385,7 @@ TEST(lock_sim, one_holder_and_rising_fences_under_every_fault)
 {
     const char *one = getenv("LOCK_SEED"), *many = getenv("LOCK_SEEDS");
     uint64_t first = one != NULL ? strtoull(one, NULL, 10) : 1,
-             count = many != NULL ? strtoull(many, NULL, 10) : 120;
+             count = many != NULL ? strtoull(many, NULL, 10) : 60;
     if (one != NULL) count = 1;
     for (uint64_t seed = first; seed < first + count; seed++) {
         set_up(seed);
