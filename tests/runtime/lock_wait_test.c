@@ -1,4 +1,4 @@
-/* Locks against the real clocks: who waits sleeps or drives and is woken; a loss is told in time; a thousand renewals. */
+/* Locks against the real clocks: who waits sleeps or drives and is woken; a loss is told in time. */
 #include "shared/store_lock.h"
 #include "support/test.h"
 
@@ -22,7 +22,7 @@ static struct weir_instants now(void)
     return (struct weir_instants) { clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_BOOTTIME) };
 }
 
-#define STORES 1000
+#define STORES 3
 
 /* A carrier and the store beside it; a question is answered as soon as it is pulled, unless it is deaf. */
 struct driver {
@@ -32,7 +32,6 @@ struct driver {
     pthread_cond_t wake;
     bool rung, ends, deaf, threaded;
     struct store_lock store[STORES]; /* by the number that the name is */
-    uint64_t asked, cpu_ns;
 };
 
 static void ring(void *argument)
@@ -54,7 +53,6 @@ static bool drive(struct driver *driver, uint64_t *wake_ns)
         struct weir_answer answer = { .kind = WEIR_ANSWER_UNKNOWN };
         uint32_t number = 0;
         sscanf(ask.name, "%u", &number);
-        driver->asked++;
         if (!__atomic_load_n(&driver->deaf, __ATOMIC_SEQ_CST)) {
             store_lock_ask(&driver->store[number], &ask, (int64_t)(clock_ns(CLOCK_REALTIME) / 1000), &answer);
         }
@@ -82,7 +80,6 @@ static void *run(void *argument)
         pthread_mutex_lock(&driver->mutex);
     }
     pthread_mutex_unlock(&driver->mutex);
-    driver->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     return NULL;
 }
 
@@ -292,32 +289,4 @@ TEST(lock_wait, a_loss_is_told_within_5_ms_of_its_instant)
     fprintf(stderr, "told %llu us after its instant\n", (unsigned long long)(best_ns / 1000));
     CHECK(best_ns <= 5 * WEIR_MS);
     down(&driver);
-}
-
-TEST(lock_wait, a_thousand_locks_of_a_second_are_renewed_within_a_fifth_of_a_core)
-{
-    static struct weir_lock *locks[STORES];
-    up(&driver, true);
-    for (int i = 0; i < STORES; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "%d", i);
-        locks[i] = create(name, WEIR_S);
-        CHECK_EQ(weir_lock_acquire(locks[i], NULL, WEIR_NEVER, NULL).status, WEIR_OK);
-    }
-    uint64_t begin_ns = now().monotonic_ns;
-    struct timespec pause = { 1, 500000000 };
-    nanosleep(&pause, NULL);
-    uint64_t renewed = 0;
-    for (int i = 0; i < STORES; i++) {
-        struct weir_lock_stats stats = weir_lock_stats(locks[i]);
-        CHECK_EQ(stats.lost, 0);
-        CHECK(stats.renewed >= 3);
-        renewed += stats.renewed;
-    }
-    for (int i = 0; i < STORES; i++) weir_lock_destroy(locks[i]);
-    uint64_t took_ns = now().monotonic_ns - begin_ns;
-    down(&driver);
-    fprintf(stderr, "%llu renewals in %llu ms, %llu ms of them on a processor\n", (unsigned long long)renewed,
-        (unsigned long long)(took_ns / WEIR_MS), (unsigned long long)(driver.cpu_ns / WEIR_MS));
-    CHECK(driver.cpu_ns < took_ns / 5);
 }
