@@ -103,7 +103,7 @@ static bool refused(
     } else if (starts(text, "MASTERDOWN") || starts(text, "READONLY")) {
         error = WEIR_REDIS_ROLE;
     } else if (command->kind == COMMAND_AUTH) {
-        why = starts(text, "WRONGPASS") ? "AUTH: wrong user or password (WRONGPASS)" : "AUTH was refused";
+        why = starts(text, "WRONGPASS") ? "AUTH was refused: WRONGPASS" : "AUTH was refused";
     }
     lane_fall(lane, error, why, now);
     return false;

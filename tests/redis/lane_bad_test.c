@@ -31,7 +31,7 @@ struct greeting {
 
 static const struct greeting bad_greetings[] = {
     { -2, "-WRONGPASS invalid username-password pair or user is disabled.\r\n", WEIR_REDIS_REFUSED,
-        "AUTH: wrong user or password (WRONGPASS)" },
+        "AUTH was refused: WRONGPASS" },
     { -2, "-ERR AUTH <password> called without any password configured\r\n", WEIR_REDIS_REFUSED,
         "AUTH was refused" },
     { -2, "-ERR max number of clients reached\r\n", WEIR_REDIS_BUSY, "ERR max number of clients reached" },
