@@ -38,6 +38,8 @@ void weir_explore_point(const volatile void *word);
     (ATOMIC_POINT(word), __atomic_fetch_and((word), (value), __ATOMIC_RELEASE))
 #define atomic_swap_acq_rel(word, value) \
     (ATOMIC_POINT(word), __atomic_exchange_n((word), (value), __ATOMIC_ACQ_REL))
+#define atomic_swap_seq_cst(word, value) \
+    (ATOMIC_POINT(word), __atomic_exchange_n((word), (value), __ATOMIC_SEQ_CST))
 
 /* True if *word was *seen and is now want; else *seen is what it was. Strong: fails only for a reason. */
 #define atomic_cas_relaxed(word, seen, want) \

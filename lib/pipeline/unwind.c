@@ -43,6 +43,7 @@ void machine_tell(const struct weir_call *call, uint32_t position_plus_one, enum
 void machine_note(struct weir_call *call, uint32_t position, struct weir_verdict answer, uint64_t now_ns)
 {
     if ((answer.flags & WEIR_VERDICT_WAKE) != 0) policy_post(call->pipeline->policy[position]);
+    if ((answer.flags & VERDICT_RING) != 0) policy_ring(call->pipeline->policy[position]);
     if ((answer.flags & VERDICT_SWITCHED_OFF) != 0) pipeline_switched_off(call->pipeline);
     if ((answer.flags & WEIR_VERDICT_EVENT) != 0) {
         machine_tell(call, position + 1, (enum weir_event_kind)answer.event, &call->outcome, now_ns);

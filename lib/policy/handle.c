@@ -12,6 +12,7 @@ void (*weir_pipeline_notice)(struct weir_pipeline *pipeline);
 void (*weir_pipelines_forked)(void);
 enum weir_error (*weir_policy_sharer)(struct weir_policy *policy, const struct weir_share_config *share);
 void (*weir_policy_unsharer)(struct weir_policy *policy);
+void (*weir_policy_ringer)(struct weir_policy *policy);
 
 static struct weir_policy *registry; /* under the lock; a fork finds it whole: links change by one store */
 static uint32_t last_id;
@@ -197,6 +198,11 @@ enum weir_error policy_share(
     weir_policy_release(*policy);
     *policy = NULL;
     return error;
+}
+
+void policy_ring(struct weir_policy *policy)
+{
+    if (weir_policy_ringer != NULL) weir_policy_ringer(policy);
 }
 
 const char *weir_policy_name(const struct weir_policy *policy)

@@ -75,6 +75,7 @@ struct weir_policy {
 
 /* Of a verdict, beyond enum weir_verdict_flag. */
 enum {
+    VERDICT_RING = 0x20,         /* the link has to look at the policy */
     VERDICT_LEAVE = 0x40,        /* nothing to tell: the call goes on by the full list */
     VERDICT_SWITCHED_OFF = 0x80, /* asked for nothing: pipelines need not come here */
 };
@@ -109,6 +110,9 @@ enum weir_error policy_share(
 extern enum weir_error (*weir_policy_sharer)(
     struct weir_policy *policy, const struct weir_share_config *share);
 extern void (*weir_policy_unsharer)(struct weir_policy *policy);
+extern void (*weir_policy_ringer)(struct weir_policy *policy);
+/* Has the link look at a policy soon that is shared. From any thread; rarely. */
+void policy_ring(struct weir_policy *policy);
 
 /* The mode or the switch of a policy has changed: tells the pipelines that it is in. */
 void policy_notice(struct weir_policy *policy);

@@ -32,9 +32,24 @@ static struct weir_verdict hold(const struct weir_slot *slot)
     return (struct weir_verdict) { .kind = WEIR_HOLD, .at_ns = gcra_ns_up(slot->word[0]) };
 }
 
+/* Nobody waits for a turn of a limit that is shared: nobody knows when it would be. */
+static COLD struct weir_verdict refuse_lent(
+    struct rate_state *state, struct weir_call *call, uint32_t cost, uint64_t now_ns)
+{
+    bool denied, ring;
+    policy_count(state, call, RATE_REFUSED);
+    if (cost > state->loan.most) return verdict_refuse(WEIR_REASON_RATE, 0);
+    uint64_t at_ns = rate_loan_refuse(state, cost, now_ns, &denied, &ring);
+    if (denied) policy_count(state, call, RATE_DENIED);
+    struct weir_verdict answer = verdict_refuse(WEIR_REASON_RATE, at_ns);
+    if (ring) answer.flags |= VERDICT_RING;
+    return answer;
+}
+
 static COLD struct weir_verdict admit_later(const struct rate_config *config, struct rate_state *state,
     struct weir_slot *slot, struct weir_call *call, uint32_t cost, uint64_t now_ns)
 {
+    if (rate_is_shared(state)) return refuse_lent(state, call, cost, now_ns);
     if (cost > state->burst) {
         policy_count(state, call, RATE_REFUSED);
         return verdict_refuse(WEIR_REASON_RATE, 0);
@@ -78,7 +93,7 @@ struct weir_verdict rate_first_leased(
 {
     uint32_t cost = call_weight(call), line = call->shard;
     bool taken = line < SHARDS;
-    if (likely(taken)) taken = rate_take_credit(&((struct rate_state *)state)->cell[line], cost);
+    if (likely(taken)) taken = rate_take_credit(&((struct rate_state *)state)->cell[line], cost, now_ns);
     if (unlikely(!taken)) return rate_admit(config, state, slot, call, now_ns);
     rate_keep(slot, gcra_units(now_ns), cost, 0);
     slot->word[1] |= RATE_LEASED;
@@ -90,10 +105,14 @@ static bool give_back(const struct rate_config *config, struct rate_state *state
 {
     uint64_t now = gcra_units(now_ns), turn = slot->word[0];
     uint32_t cost = slot_cost(slot);
+    if ((slot->word[1] & RATE_LENT) != 0) return rate_give_back_lent(state, slot, now_ns);
     if ((slot->word[1] & RATE_LEASED) == 0) {
+        if (rate_is_shared(state)) return false;
         return gcra_give_back(&state->gcra, cost * state->gcra.token, turn, now) != 0;
     }
     if (!solo || now != turn) return false;
+    if (atomic_load_relaxed(&state->cell[line].end_ns) != WEIR_NEVER)
+        return false; /* it may have been told of */
     uint64_t credit = atomic_load_relaxed(&state->cell[line].credit) + cost;
     if (credit > config->lease) return false;
     atomic_store_relaxed(&state->cell[line].credit, credit);
@@ -113,6 +132,19 @@ struct weir_verdict rate_settle(const void *config, void *state, struct weir_slo
 
 /* ---- alone ---- */
 
+static struct weir_outcome refused_lent(
+    struct weir_policy *rate, struct weir_outcome outcome, uint32_t cost, uint64_t now_ns)
+{
+    struct rate_state *state = rate->state;
+    bool denied, ring;
+    if (cost > state->loan.most) return outcome;
+    outcome.code = 0;
+    outcome.retry_after_ns = rate_loan_refuse(state, cost, now_ns, &denied, &ring) - now_ns;
+    if (denied) policy_count_alone(state, RATE_DENIED);
+    if (ring) policy_ring(rate);
+    return outcome;
+}
+
 COLD struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, uint64_t now_ns)
 {
     struct rate_state *state = rate->state;
@@ -120,6 +152,7 @@ COLD struct weir_outcome rate_refused(struct weir_policy *rate, uint32_t cost, u
         .status = WEIR_REJECTED, .reason = WEIR_REASON_RATE, .by = 1, .code = -1
     };
     policy_count_alone(state, RATE_REFUSED);
+    if (rate_is_shared(state)) return refused_lent(rate, outcome, cost, now_ns);
     if (cost > state->burst) return outcome;
     uint64_t now = gcra_units(now_ns), turn = gcra_turn(&state->gcra, cost * state->gcra.token, now);
     outcome.code = 0;
@@ -188,6 +221,12 @@ static struct weir_outcome reserve(struct weir_policy *rate, uint32_t cost, uint
     struct rate_state *state = rate->state;
     uint64_t now = gcra_units(now_ns), turn = now;
     uint64_t latest = now + gcra_units(time_min(wait_ns, WAIT_NS_MAX));
+    rate_keep(slot, now, cost, 0);
+    if (rate_take_lent(rate->config, state, SHARDS, false, slot, cost, now_ns)) {
+        policy_count_alone(state, POLICY_PASSED_ALONE);
+        return (struct weir_outcome) { .status = WEIR_OK };
+    }
+    if (rate_is_shared(state)) return rate_refused(rate, cost, now_ns);
     if (cost > state->burst) return rate_refused(rate, cost, now_ns);
     bool taken = gcra_reserve(&state->gcra, cost * state->gcra.token, now, latest, &turn);
     if (!taken) return rate_refused(rate, cost, now_ns);

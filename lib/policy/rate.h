@@ -6,9 +6,12 @@
  * Invariants:
  *   1. in any window of length t at most burst + rate * t tokens pass that are not given back; by leases at
  *      most SHARDS * lease more: the credit that the window found when it began;
- *   2. a cell never holds more than `lease`, and only the thread whose line it is writes it;
+ *   2. a cell never holds more than `lease`, and only the thread whose line it is writes it, but for its end;
  *   3. what goes back never adds to what invariant 1 allows: to tat what has not grown back (gcra.h), to a
- *      cell only in the instant in which it was taken, so that no window holds the one without the other. */
+ *      cell only in the instant in which it was taken, so that no window holds the one without the other;
+ *   4. while the limit is shared, tat lies at the end of time: nobody takes from it, and who is refused there
+ *      looks at what the process was lent (rate_loan.h). A cell's credit is good before its end: WEIR_NEVER if it
+ *      was taken from tat, else the loan's. */
 #ifndef WEIR_LIB_RATE_H
 #define WEIR_LIB_RATE_H
 
@@ -26,11 +29,28 @@ struct rate_config {
 
 struct rate_cell {
     uint64_t credit;
+    uint64_t end_ns; /* swapped by the thread whose line it is, and to 0 by whoever ends a loan or its like */
+    uint64_t era;    /* the loan's, of which the credit is */
+    uint64_t moving; /* tokens that may be on their way from the loan's pocket into the credit */
+} CACHE_ALIGNED;
+
+/* What a process was lent by its fleet: rate_loan.h. */
+struct rate_loan {
+    uint64_t pocket; /* { generation:32 | credit:32 } */
+    uint64_t end_ns;
+    uint64_t era;
+    uint64_t most;          /* tokens that it is lent at most; 0: the limit is not shared */
+    uint64_t deny_until_ns; /* the store had none, and will have none before */
+    uint64_t pace_ns;       /* what it takes to be lent more */
+    uint64_t at_ns;         /* when the link last looked */
+    uint32_t wanted;        /* the dearest call that was refused since it last asked; 0: none was */
+    uint32_t instances;
 } CACHE_ALIGNED;
 
 struct rate_state {
     struct gcra gcra;
-    uint64_t burst;                /* in tokens; here too, so that one line is all that a take needs */
+    uint64_t burst; /* in tokens; here too, so that one line is all that a take needs */
+    struct rate_loan loan;
     struct rate_cell cell[SHARDS]; /* only there in the leased form */
 };
 
@@ -39,6 +59,7 @@ enum {
     RATE_REFUSED_WAIT,
     RATE_WAITED,
     RATE_GIVEN_BACK,
+    RATE_DENIED, /* of the refused: while a store was known to have none */
 };
 
 struct weir_verdict rate_admit(

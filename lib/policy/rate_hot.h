@@ -5,10 +5,12 @@
 #ifndef WEIR_LIB_RATE_HOT_H
 #define WEIR_LIB_RATE_HOT_H
 
-#include "policy/rate.h"
+#include "policy/rate_loan.h"
 
-/* A slot: word 0 is the turn, in units; word 1 { leased:1 | unused:15 | attempts before it:16 | cost:32 }. */
+/* A slot: word 0 is the turn, in units, or the generation of the pocket that it was taken from;
+ * word 1 { leased:1 | lent:1 | unused:14 | attempts before it:16 | cost:32 }. */
 #define RATE_LEASED (UINT64_C(1) << 63)
+#define RATE_LENT (UINT64_C(1) << 62)
 
 static ALWAYS_INLINE void rate_keep(struct weir_slot *slot, uint64_t turn, uint32_t cost, uint32_t attempts)
 {
@@ -16,19 +18,31 @@ static ALWAYS_INLINE void rate_keep(struct weir_slot *slot, uint64_t turn, uint3
     slot->word[1] = (uint64_t)attempts << 32 | cost;
 }
 
-static ALWAYS_INLINE bool rate_take_credit(struct rate_cell *cell, uint32_t cost)
+static ALWAYS_INLINE bool rate_take_credit(struct rate_cell *cell, uint32_t cost, uint64_t now_ns)
 {
     uint64_t credit = atomic_load_relaxed(&cell->credit);
+    if (unlikely(now_ns >= atomic_load_relaxed(&cell->end_ns))) return false;
     if (unlikely(credit < cost)) return false;
     atomic_store_relaxed(&cell->credit, credit - cost);
     return true;
+}
+
+/* The same without a clock: what has an end is not looked at. */
+static ALWAYS_INLINE bool rate_take_endless(struct rate_cell *cell, uint32_t cost)
+{
+    return rate_take_credit(cell, cost, WEIR_NEVER - 1);
 }
 
 /* The lease is spent at once in part: what was left was less than cost, so the cell stays within a lease. */
 static ALWAYS_INLINE bool rate_take_lease(const struct rate_config *config, struct rate_state *state,
     struct rate_cell *cell, uint32_t cost, uint64_t now)
 {
+    uint64_t era = atomic_load_acquire(&state->loan.era);
     if (!gcra_take(&state->gcra, config->lease * state->gcra.token, now)) return false;
+    if (unlikely(atomic_load_relaxed(&cell->end_ns) != WEIR_NEVER)) {
+        rate_cell_open(state, cell, era, config->lease - cost, WEIR_NEVER);
+        return true;
+    }
     atomic_store_relaxed(&cell->credit, atomic_load_relaxed(&cell->credit) + config->lease - cost);
     return true;
 }
@@ -47,11 +61,12 @@ static ALWAYS_INLINE bool rate_take(const struct rate_config *config, struct rat
     rate_keep(slot, now, cost, attempts);
     if (solo & (cost <= config->lease)) {
         slot->word[1] |= RATE_LEASED;
-        if (likely(rate_take_credit(&state->cell[line], cost))) return true;
+        if (likely(rate_take_credit(&state->cell[line], cost, now_ns))) return true;
         if (likely(rate_take_lease(config, state, &state->cell[line], cost, now))) return true;
         slot->word[1] &= ~RATE_LEASED;
     }
-    return rate_take_exactly(state, cost, now);
+    if (likely(rate_take_exactly(state, cost, now))) return true;
+    return rate_take_lent(config, state, line, solo, slot, cost, now_ns);
 }
 
 /* ---- alone ----
@@ -85,7 +100,7 @@ static ALWAYS_INLINE bool rate_acquire_credit(struct weir_policy *rate, uint32_t
     uint32_t line = weir_thread.shard - 1;
     bool solo = line < SHARDS;
     if (!(solo & (cost <= config->lease))) return false;
-    if (!rate_take_credit(&state->cell[line], cost)) return false;
+    if (!rate_take_endless(&state->cell[line], cost)) return false;
     counters_add(rate->counters, line, true, POLICY_PASSED_ALONE, 1);
     return true;
 }
@@ -101,7 +116,7 @@ static ALWAYS_INLINE struct weir_outcome rate_acquire(
     bool solo = line < SHARDS;
     if (config->lease != 0) return rate_acquire_either(rate, cost, now_ns);
     if (unlikely(!rate_take_exactly(rate->state, cost, gcra_units(now_ns)))) {
-        return rate_refused(rate, cost, now_ns);
+        return rate_acquire_either(rate, cost, now_ns);
     }
     counters_add(rate->counters, line, solo, POLICY_PASSED_ALONE, 1);
     return (struct weir_outcome) { .status = WEIR_OK };

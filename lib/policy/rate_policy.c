@@ -1,13 +1,21 @@
 /* The rate limit as a policy: its config, its statistics. */
 #include "policy/duration.h"
-#include "policy/rate.h"
+#include "policy/rate_loan.h"
+
+static void describe_loan(const struct rate_config *config, const struct rate_state *state, uint64_t now_ns,
+    char *buffer, size_t size)
+{
+    const struct rate_loan *loan = &state->loan;
+    bool good = now_ns < atomic_load_relaxed(&loan->end_ns);
+    snprintf(buffer, size, ", shared by %" PRIu32 ": has %" PRIu64 " of at most %" PRIu64 " that it is lent",
+        atomic_load_relaxed(&loan->instances), good ? rate_loan_left(config, state) : 0,
+        atomic_load_relaxed(&loan->most));
+}
 
 static void describe(const void *opaque, const void *state, uint64_t now_ns, char *buffer, size_t size)
 {
-    (void)state;
-    (void)now_ns;
     const struct rate_config *config = opaque;
-    char form[96] = "exact", wait[48] = "";
+    char form[96] = "exact", wait[48] = "", shared[96] = "";
     if (config->lease != 0) {
         snprintf(form, sizeof form,
             "leases of %" PRIu32 " per thread: at most %" PRIu32 " more in any window", config->lease,
@@ -16,8 +24,19 @@ static void describe(const void *opaque, const void *state, uint64_t now_ns, cha
     if (config->wait != 0) {
         snprintf(wait, sizeof wait, ", waits up to %s", duration_text(config->wait / GCRA_UNITS_PER_NS).text);
     }
-    snprintf(buffer, size, "%" PRIu64 " per %s, burst %" PRIu64 ", %s%s", config->permits,
-        duration_text(config->period_ns).text, config->burst, form, wait);
+    if (rate_is_shared(state)) describe_loan(config, state, now_ns, shared, sizeof shared);
+    snprintf(buffer, size, "%" PRIu64 " per %s, burst %" PRIu64 ", %s%s%s", config->permits,
+        duration_text(config->period_ns).text, config->burst, form, wait, shared);
+}
+
+/* A child holds nothing of what its parent was lent, and nobody lends it anything: its limit is its own, with an empty
+ * bucket. */
+static void forked(const void *config, void *state)
+{
+    struct rate_state *words = state;
+    if (!rate_is_shared(words)) return;
+    uint64_t at_ns = time_max(words->loan.at_ns, words->loan.end_ns);
+    rate_loan_end(config, words, 0, at_ns);
 }
 
 static const struct weir_policy_ops rate_ops = {
@@ -27,6 +46,7 @@ static const struct weir_policy_ops rate_ops = {
     .admit = rate_admit,
     .settle = rate_settle,
     .describe = describe,
+    .forked = forked,
 };
 
 /* ---- create ---- */
@@ -117,6 +137,7 @@ enum weir_error weir_rate_create(const struct weir_rate_config *given, struct we
     state->gcra.token = token_of(&c);
     state->gcra.span = c.burst * token_of(&c);
     state->burst = c.burst;
+    for (uint32_t line = 0; c.lease != 0 && line < SHARDS; line++) state->cell[line].end_ns = WEIR_NEVER;
     return policy_share(rate, c.share, WEIR_E_NONE);
 }
 
@@ -138,8 +159,15 @@ struct weir_rate_stats weir_rate_stats(const struct weir_policy *rate, uint64_t 
         .waited = counters_sum(rate->counters, RATE_WAITED),
         .given_back = counters_sum(rate->counters, RATE_GIVEN_BACK),
     };
+    if (rate_is_shared(state)) {
+        bool good = now_ns < atomic_load_relaxed(&state->loan.end_ns);
+        stats.tokens = good ? rate_loan_pocket(state) : 0;
+        stats.leased = good ? rate_loan_parked(config, state) : 0;
+        return stats;
+    }
     for (uint32_t line = 0; config->lease != 0 && line < SHARDS; line++) {
-        stats.leased += atomic_load_relaxed(&state->cell[line].credit);
+        bool good = atomic_load_relaxed(&state->cell[line].end_ns) == WEIR_NEVER;
+        stats.leased += good ? atomic_load_relaxed(&state->cell[line].credit) : 0;
     }
     return stats;
 }

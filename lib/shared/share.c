@@ -63,8 +63,12 @@ static enum weir_error enrol(struct weir_policy *policy, const struct share_kind
     share->config = *config;
     if (kind->prepare != NULL) kind->prepare(share);
     enum weir_error error = shared_enrol(config->link, &share->shared, kind->ops, name);
-    if (error == WEIR_E_NONE) policy->shared = share;
-    else free(share);
+    if (error == WEIR_E_NONE) {
+        policy->shared = share;
+        return WEIR_E_NONE;
+    }
+    if (kind->prepare != NULL) kind->ops->leave(&share->shared);
+    free(share);
     return error;
 }
 
@@ -108,8 +112,18 @@ enum weir_share_state weir_share_state(const struct weir_policy *policy)
     return weir_share_stats(policy).state;
 }
 
+/* Calls ring: none waits for who shares or unshares at the same time, which has it looked at anyhow. */
+static void ring(struct weir_policy *policy)
+{
+    if (!lock_try(&share_lock)) return;
+    struct share *share = policy->shared;
+    if (share != NULL) shared_ring(&share->shared);
+    lock_drop(&share_lock);
+}
+
 void share_install(void)
 {
+    weir_policy_ringer = ring;
     weir_policy_sharer = weir_policy_share;
     weir_policy_unsharer = weir_policy_unshare;
 }

@@ -18,7 +18,8 @@ struct share_kind {
     const struct shared_ops *ops;
     size_t size;
     enum weir_error (*validate)(const struct weir_policy *policy, struct weir_share_config *config);
-    void (*prepare)(struct share *share); /* before it is enrolled, under no lock; may be NULL */
+    void (*prepare)(struct share *share); /* before it is enrolled, under no lock; if it is
+                                              not, its leave hook undoes that. May be NULL */
 };
 extern const struct share_kind share_rate, share_breaker, share_bulkhead;
 
