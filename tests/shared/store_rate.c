@@ -1,6 +1,7 @@
 #include "shared/store_rate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define EPOCH_US (INT64_C(1767225600) * 1000000)
 
@@ -85,6 +86,7 @@ void store_rate_ask(
 {
     const int64_t *n = ask->number;
     int64_t now = (now_us - EPOCH_US) * 16, now_ms = (now_us - EPOCH_US) / 1000, token = 16 * n[PERIOD];
+    if (now_ms > state->expires_ms) memset(state, 0, sizeof *state);
     int own = place_of(state, ask->id);
     if (state->instance[own].known && n[SEQUENCE] <= state->instance[own].sequence) {
         *answer = (struct weir_answer) { .kind = WEIR_ANSWER_DONE, .count = 1, .number = { -1 } };
@@ -111,6 +113,7 @@ void store_rate_ask(
     state->instance[own].sequence = n[SEQUENCE];
     state->instance[own].unspent = n[UNSPENT] + granted;
     state->instance[own].gone_ms = now_ms + stays;
+    state->expires_ms = now_ms + divide_up(t - now, 16000) + stays + 1000;
     int64_t missing = greater(0, divide_up(token, n[PERMITS]) - (now + span - t));
     *answer = (struct weir_answer) { .kind = WEIR_ANSWER_DONE,
         .count = 6,
