@@ -19,6 +19,8 @@ struct member {
     uint64_t busy_until_ns, taken;
 };
 
+enum { STEADY, GREEDY };
+
 static struct {
     struct member member[MEMBERS];
     struct store_rate store;
@@ -26,6 +28,7 @@ static struct {
     struct weir_share_config share;
     uint64_t seed, first, now_ns;
     uint64_t lag_ns;
+    int load;
     bool losing; /* answers get lost, lanes go down, machines sleep */
     /* Above what has grown back: in tokens * period, as a leaky bucket; its highest is the worst window's excess. */
     __int128 level, highest;
@@ -118,26 +121,37 @@ static void disturb(struct member *m)
     if (one_in(1000)) f.now_ns += WEIR_S; /* nobody was there for a while */
 }
 
-/* Comes in bursts, from one thread or another. */
-static void call(struct member *m)
+/* Takes cost, and may give it back, after the store was told of what is left or before. */
+static bool take(struct member *m, uint32_t cost)
+{
+    struct weir_permit permit;
+    uint64_t at_ns, before = weir_rate_stats(m->rate, f.now_ns).given_back;
+    if (weir_rate_reserve_at(m->rate, cost, 0, f.now_ns, &permit, &at_ns).status != WEIR_OK) {
+        if (weir_rate_acquire_at(m->rate, cost, f.now_ns).status != WEIR_OK) return false;
+    } else if (one_in(6)) {
+        if (one_in(2)) talk(m);
+        weir_rate_give_back_at(m->rate, &permit, f.now_ns);
+        if (weir_rate_stats(m->rate, f.now_ns).given_back != before) return true;
+    }
+    log_taken(cost);
+    m->taken += cost;
+    return true;
+}
+
+/* In bursts, each member on its own. */
+static void call_steadily(struct member *m)
 {
     if (f.now_ns >= m->busy_until_ns && !one_in(40)) return;
     if (f.now_ns >= m->busy_until_ns) m->busy_until_ns = f.now_ns + up_to(300 * WEIR_MS);
-    for (uint64_t n = up_to(12); n > 0; n--) {
-        uint32_t cost = one_in(5) ? 1 + (uint32_t)up_to(2) : 1;
-        struct weir_permit permit;
-        uint64_t at_ns;
-        if (one_in(6) &&
-            weir_rate_reserve_at(m->rate, cost, 0, f.now_ns, &permit, &at_ns).status == WEIR_OK) {
-            uint64_t before = weir_rate_stats(m->rate, f.now_ns).given_back;
-            if (one_in(2)) talk(m);
-            weir_rate_give_back_at(m->rate, &permit, f.now_ns);
-            if (weir_rate_stats(m->rate, f.now_ns).given_back == before) log_taken(cost);
-        } else if (weir_rate_acquire_at(m->rate, cost, f.now_ns).status == WEIR_OK) {
-            log_taken(cost);
-            m->taken += cost;
-        }
-    }
+    for (uint64_t n = up_to(12); n > 0; n--) take(m, one_in(5) ? 1 + (uint32_t)up_to(2) : 1);
+}
+
+/* All at once all that there is; then nobody, while what they are lent piles up. */
+static void call_greedily(struct member *m)
+{
+    uint64_t phase_ns = (f.now_ns - START) % (200 * WEIR_MS);
+    if (phase_ns > 120 * WEIR_MS) return;
+    while (take(m, 1)) { }
 }
 
 static void run(void)
@@ -149,15 +163,17 @@ static void run(void)
             weir_thread.shard = 1 + (uint32_t)up_to(1); /* as if another thread called */
             if (f.losing) disturb(&f.member[i]);
             talk(&f.member[i]);
-            call(&f.member[i]);
+            if (f.load == STEADY) call_steadily(&f.member[i]);
+            else call_greedily(&f.member[i]);
         }
     }
 }
 
 /* `slack` tokens above the burst, and at least that many hundredths of the rate used. */
-static void check(uint64_t slack, uint64_t percent)
+static void check_load(int load, uint64_t slack, uint64_t percent)
 {
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    f.load = load;
+    for (uint64_t seed = 1; seed <= 25; seed++) {
         begin(seed);
         run();
         uint64_t taken = 0, lasted_ns = f.now_ns - START;
@@ -173,6 +189,12 @@ static void check(uint64_t slack, uint64_t percent)
         end();
         CHECK(good);
     }
+}
+
+static void check(uint64_t slack, uint64_t percent)
+{
+    check_load(STEADY, slack, percent);
+    check_load(GREEDY, slack, 0);
 }
 
 #define LIMIT(...)                       \
