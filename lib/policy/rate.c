@@ -93,7 +93,7 @@ struct weir_verdict rate_first_leased(
 {
     uint32_t cost = call_weight(call), line = call->shard;
     bool taken = line < SHARDS;
-    if (likely(taken)) taken = rate_take_credit(&((struct rate_state *)state)->cell[line], cost, now_ns);
+    if (likely(taken)) taken = rate_take_credit(&((struct rate_state *)state)->cell[line], cost);
     if (unlikely(!taken)) return rate_admit(config, state, slot, call, now_ns);
     rate_keep(slot, gcra_units(now_ns), cost, 0);
     slot->word[1] |= RATE_LEASED;
@@ -111,8 +111,6 @@ static bool give_back(const struct rate_config *config, struct rate_state *state
         return gcra_give_back(&state->gcra, cost * state->gcra.token, turn, now) != 0;
     }
     if (!solo || now != turn) return false;
-    if (atomic_load_relaxed(&state->cell[line].end_ns) != WEIR_NEVER)
-        return false; /* it may have been told of */
     uint64_t credit = atomic_load_relaxed(&state->cell[line].credit) + cost;
     if (credit > config->lease) return false;
     atomic_store_relaxed(&state->cell[line].credit, credit);

@@ -10,8 +10,7 @@
  *   3. what goes back never adds to what invariant 1 allows: to tat what has not grown back (gcra.h), to a
  *      cell only in the instant in which it was taken, so that no window holds the one without the other;
  *   4. while the limit is shared, tat lies at the end of time: nobody takes from it, and who is refused there
- *      looks at what the process was lent (rate_loan.h). A cell's credit is good before its end: WEIR_NEVER if it
- *      was taken from tat, else the loan's. */
+ *      looks at what the process was lent (rate_loan.h). What threads took before stays theirs. */
 #ifndef WEIR_LIB_RATE_H
 #define WEIR_LIB_RATE_H
 
@@ -28,10 +27,11 @@ struct rate_config {
 };
 
 struct rate_cell {
-    uint64_t credit;
-    uint64_t end_ns; /* swapped by the thread whose line it is, and to 0 by whoever ends a loan or its like */
-    uint64_t era;    /* the loan's, of which the credit is */
-    uint64_t moving; /* tokens that may be on their way from the loan's pocket into the credit */
+    uint64_t credit; /* taken from tat: it has no end */
+    uint64_t lent;   /* out of the loan's pocket */
+    uint64_t end_ns; /* of `lent`; swapped by the thread whose line it is, and to 0 by whoever ends an era */
+    uint64_t era;    /* the loan's, of which `lent` is */
+    uint64_t moving; /* tokens that may be on their way from the pocket into `lent` */
 } CACHE_ALIGNED;
 
 /* What a process was lent by its fleet: rate_loan.h. */

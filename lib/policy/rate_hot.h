@@ -18,31 +18,31 @@ static ALWAYS_INLINE void rate_keep(struct weir_slot *slot, uint64_t turn, uint3
     slot->word[1] = (uint64_t)attempts << 32 | cost;
 }
 
-static ALWAYS_INLINE bool rate_take_credit(struct rate_cell *cell, uint32_t cost, uint64_t now_ns)
+static ALWAYS_INLINE bool rate_take_credit(struct rate_cell *cell, uint32_t cost)
 {
     uint64_t credit = atomic_load_relaxed(&cell->credit);
-    if (unlikely(now_ns >= atomic_load_relaxed(&cell->end_ns))) return false;
     if (unlikely(credit < cost)) return false;
     atomic_store_relaxed(&cell->credit, credit - cost);
     return true;
 }
 
-/* The same without a clock: what has an end is not looked at. */
-static ALWAYS_INLINE bool rate_take_endless(struct rate_cell *cell, uint32_t cost)
+/* The same of what was lent. */
+static ALWAYS_INLINE bool rate_take_lent_credit(
+    struct rate_cell *cell, struct weir_slot *slot, uint32_t cost, uint64_t now_ns)
 {
-    return rate_take_credit(cell, cost, WEIR_NEVER - 1);
+    uint64_t credit = atomic_load_relaxed(&cell->lent);
+    if (credit < cost) return false;
+    if (now_ns >= atomic_load_relaxed(&cell->end_ns)) return false;
+    atomic_store_relaxed(&cell->lent, credit - cost);
+    slot->word[1] |= RATE_LENT;
+    return true;
 }
 
 /* The lease is spent at once in part: what was left was less than cost, so the cell stays within a lease. */
 static ALWAYS_INLINE bool rate_take_lease(const struct rate_config *config, struct rate_state *state,
     struct rate_cell *cell, uint32_t cost, uint64_t now)
 {
-    uint64_t era = atomic_load_acquire(&state->loan.era);
     if (!gcra_take(&state->gcra, config->lease * state->gcra.token, now)) return false;
-    if (unlikely(atomic_load_relaxed(&cell->end_ns) != WEIR_NEVER)) {
-        rate_cell_open(state, cell, era, config->lease - cost, WEIR_NEVER);
-        return true;
-    }
     atomic_store_relaxed(&cell->credit, atomic_load_relaxed(&cell->credit) + config->lease - cost);
     return true;
 }
@@ -61,7 +61,8 @@ static ALWAYS_INLINE bool rate_take(const struct rate_config *config, struct rat
     rate_keep(slot, now, cost, attempts);
     if (solo & (cost <= config->lease)) {
         slot->word[1] |= RATE_LEASED;
-        if (likely(rate_take_credit(&state->cell[line], cost, now_ns))) return true;
+        if (likely(rate_take_credit(&state->cell[line], cost))) return true;
+        if (likely(rate_take_lent_credit(&state->cell[line], slot, cost, now_ns))) return true;
         if (likely(rate_take_lease(config, state, &state->cell[line], cost, now))) return true;
         slot->word[1] &= ~RATE_LEASED;
     }
@@ -100,7 +101,7 @@ static ALWAYS_INLINE bool rate_acquire_credit(struct weir_policy *rate, uint32_t
     uint32_t line = weir_thread.shard - 1;
     bool solo = line < SHARDS;
     if (!(solo & (cost <= config->lease))) return false;
-    if (!rate_take_endless(&state->cell[line], cost)) return false;
+    if (!rate_take_credit(&state->cell[line], cost)) return false;
     counters_add(rate->counters, line, true, POLICY_PASSED_ALONE, 1);
     return true;
 }

@@ -21,10 +21,11 @@ static uint64_t pocket_of(uint64_t generation, uint64_t credit)
 
 /* ---- to take ---- */
 
-void rate_cell_open(
+/* The thread's own cell has this credit of that era, and no other. */
+static void open_cell(
     struct rate_state *state, struct rate_cell *cell, uint64_t era, uint64_t credit, uint64_t end_ns)
 {
-    atomic_store_relaxed(&cell->credit, credit);
+    atomic_store_relaxed(&cell->lent, credit);
     atomic_store_release(&cell->era, era);
     atomic_swap_seq_cst(&cell->end_ns, end_ns);
     if (unlikely(atomic_load_seq_cst(&state->loan.era) != era)) atomic_swap_seq_cst(&cell->end_ns, 0);
@@ -39,7 +40,7 @@ static uint64_t take_from_pocket(
         if (now_ns >= atomic_load_acquire(&loan->end_ns)) return 0;
         uint64_t credit = pocket_credit(pocket);
         if (credit < cost) return 0;
-        taken = time_max(cost, time_min(most, credit / 8));
+        taken = time_max(cost, time_min(most, credit / 8)); /* idle threads park little */
     } while (!atomic_cas_acq_rel(&loan->pocket, &pocket, pocket - taken));
     *generation = pocket_generation(pocket);
     return taken;
@@ -51,7 +52,7 @@ static bool take_by_cell(const struct rate_config *config, struct rate_state *st
 {
     struct rate_loan *loan = &state->loan;
     uint64_t era = atomic_load_acquire(&loan->era), end_ns = atomic_load_acquire(&loan->end_ns), generation;
-    uint64_t credit = atomic_load_relaxed(&cell->era) == era ? atomic_load_relaxed(&cell->credit) : 0;
+    uint64_t credit = atomic_load_relaxed(&cell->era) == era ? atomic_load_relaxed(&cell->lent) : 0;
     if (now_ns >= end_ns) return false;
     if (credit < cost) {
         uint64_t most = config->lease - credit;
@@ -60,7 +61,7 @@ static bool take_by_cell(const struct rate_config *config, struct rate_state *st
         credit += taken;
     }
     bool enough = credit >= cost;
-    if (enough) rate_cell_open(state, cell, era, credit - cost, end_ns);
+    if (enough) open_cell(state, cell, era, credit - cost, end_ns);
     atomic_store_release(&cell->moving, 0);
     return enough;
 }
@@ -69,12 +70,12 @@ NOINLINE bool rate_take_lent(const struct rate_config *config, struct rate_state
     bool solo, struct weir_slot *slot, uint32_t cost, uint64_t now_ns)
 {
     if (!rate_is_shared(state)) return false;
+    slot->word[1] |= RATE_LENT;
     if (solo & (cost <= config->lease)) {
         slot->word[1] |= RATE_LEASED;
         if (take_by_cell(config, state, &state->cell[line], cost, now_ns)) return true;
         slot->word[1] &= ~RATE_LEASED;
     }
-    slot->word[1] |= RATE_LENT;
     return take_from_pocket(&state->loan, cost, 0, now_ns, &slot->word[0]) != 0;
 }
 
@@ -82,6 +83,7 @@ bool rate_give_back_lent(struct rate_state *state, const struct weir_slot *slot,
 {
     struct rate_loan *loan = &state->loan;
     uint64_t cost = (uint32_t)slot->word[1], pocket = atomic_load_acquire(&loan->pocket);
+    if ((slot->word[1] & RATE_LEASED) != 0) return false; /* a cell's: the thread does not know of reports */
     do {
         if (pocket_generation(pocket) != slot->word[0]) return false;
         if (now_ns >= atomic_load_acquire(&loan->end_ns)) return false;
@@ -175,7 +177,7 @@ uint64_t rate_loan_parked(const struct rate_config *config, const struct rate_st
     for (uint32_t line = 0; config->lease != 0 && line < SHARDS; line++) {
         const struct rate_cell *cell = &state->cell[line];
         parked += atomic_load_acquire(&cell->moving);
-        if (atomic_load_acquire(&cell->era) == era) parked += atomic_load_relaxed(&cell->credit);
+        if (atomic_load_acquire(&cell->era) == era) parked += atomic_load_relaxed(&cell->lent);
     }
     return parked;
 }

@@ -30,10 +30,6 @@ bool rate_take_lent(const struct rate_config *config, struct rate_state *state, 
     struct weir_slot *slot, uint32_t cost, uint64_t now_ns);
 /* Into the pocket that it came from, if nobody was told meanwhile what was left in it. */
 bool rate_give_back_lent(struct rate_state *state, const struct weir_slot *slot, uint64_t now_ns);
-/* The thread's own cell has this credit of that era, and no other. */
-void rate_cell_open(
-    struct rate_state *state, struct rate_cell *cell, uint64_t era, uint64_t credit, uint64_t end_ns);
-
 static inline bool rate_is_shared(const struct rate_state *state)
 {
     return atomic_load_relaxed(&state->loan.most) != 0;

@@ -137,7 +137,6 @@ enum weir_error weir_rate_create(const struct weir_rate_config *given, struct we
     state->gcra.token = token_of(&c);
     state->gcra.span = c.burst * token_of(&c);
     state->burst = c.burst;
-    for (uint32_t line = 0; c.lease != 0 && line < SHARDS; line++) state->cell[line].end_ns = WEIR_NEVER;
     return policy_share(rate, c.share, WEIR_E_NONE);
 }
 
@@ -159,15 +158,13 @@ struct weir_rate_stats weir_rate_stats(const struct weir_policy *rate, uint64_t 
         .waited = counters_sum(rate->counters, RATE_WAITED),
         .given_back = counters_sum(rate->counters, RATE_GIVEN_BACK),
     };
+    for (uint32_t line = 0; config->lease != 0 && line < SHARDS; line++) {
+        stats.leased += atomic_load_relaxed(&state->cell[line].credit);
+    }
     if (rate_is_shared(state)) {
         bool good = now_ns < atomic_load_relaxed(&state->loan.end_ns);
         stats.tokens = good ? rate_loan_pocket(state) : 0;
-        stats.leased = good ? rate_loan_parked(config, state) : 0;
-        return stats;
-    }
-    for (uint32_t line = 0; config->lease != 0 && line < SHARDS; line++) {
-        bool good = atomic_load_relaxed(&state->cell[line].end_ns) == WEIR_NEVER;
-        stats.leased += good ? atomic_load_relaxed(&state->cell[line].credit) : 0;
+        stats.leased += good ? rate_loan_parked(config, state) : 0;
     }
     return stats;
 }

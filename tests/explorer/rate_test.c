@@ -136,7 +136,6 @@ static void create_leased(void)
     config.lease = 2;
     w.leased.burst = burst();
     w.leased.gcra = (struct gcra) { .tat = 0, .token = 1, .span = burst() };
-    for (uint32_t line = 0; line < SHARDS; line++) w.leased.cell[line].end_ns = WEIR_NEVER;
 }
 
 /* Between any two turns no more than a full bucket and what grows meanwhile. */
