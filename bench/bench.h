@@ -34,7 +34,7 @@ struct row {
 
 /* Each ends with a row without a name. */
 extern const struct row floor_rows[], breaker_rows[], context_rows[], pipeline_rows[], rate_rows[],
-    bulkhead_rows[], gate_rows[], histogram_rows[];
+    bulkhead_rows[], gate_rows[], histogram_rows[], shared_rows[];
 
 /* The rows whose name starts with prefix, in the order of the table; answers how many. */
 size_t rows_select(const char *prefix, const struct row *rows[ROWS_MAX]);

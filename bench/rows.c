@@ -15,6 +15,7 @@ static const struct row *const groups[] = {
     bulkhead_rows,
     gate_rows,
     histogram_rows,
+    shared_rows,
     NULL,
 };
 
