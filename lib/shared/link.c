@@ -248,6 +248,13 @@ static void tell_lane(struct weir_link *link, uint32_t node, enum weir_lane lane
     link_tell(link, &event);
 }
 
+/* Nothing that is queued there will be asked. */
+static void empty_lane(struct link_lane *lane)
+{
+    for (; lane->first != NULL; lane->first = lane->first->next) lane->first->state = ASK_IDLE;
+    lane->last = NULL;
+}
+
 void weir_link_report(struct weir_link *link, uint32_t node, enum weir_lane lane, enum weir_lane_state state,
     uint64_t server, struct weir_instants now)
 {
@@ -266,11 +273,7 @@ void weir_link_report(struct weir_link *link, uint32_t node, enum weir_lane lane
         if (at->server != 0 && at->server != server) at->changed_ns = now.boottime_ns;
         at->server = server;
     }
-    while (state == WEIR_LANE_DOWN && at->first != NULL) {
-        at->first->state = ASK_IDLE;
-        at->first = at->first->next;
-    }
-    if (at->first == NULL) at->last = NULL;
+    if (state == WEIR_LANE_DOWN) empty_lane(at);
     for (struct shared *object = news ? link->objects : NULL, *next; object != NULL; object = next) {
         next = object->next;
         object->ops->lane(object, node, lane, now);
@@ -316,6 +319,9 @@ void weir_link_close(struct weir_link *link, struct weir_instants now)
     shared_lock(link);
     struct shared *object = link->closed ? NULL : link->objects;
     link->closed = true;
+    for (uint32_t i = 0; i < link->carrier.nodes * WEIR_LANES; i++) {
+        empty_lane(&link->lane[i / WEIR_LANES][i % WEIR_LANES]);
+    }
     for (struct shared *next; object != NULL; object = next) {
         next = object->next;
         WEIR_REQUIRE(object->flying == 0, "weir_link_close", "a question is under way");
