@@ -39,8 +39,14 @@ static void talk(uint64_t round)
 {
     __atomic_store_n(&now_ns, now_ns + 300 * WEIR_US, __ATOMIC_RELEASE);
     c.now_ns = now_ns;
-    if (round % 500 == 499) c.slept_ns += WEIR_S;
+    if (round % 100 == 99) c.slept_ns += WEIR_S;
     if (carried_is_asking(&c)) carried_grant(&c, c.ask.number[ASK_WANT], 1, 0);
+}
+
+/* Of all that is to be seen: threads may begin late. */
+static bool is_enough(const struct weir_policy *rate)
+{
+    return __atomic_load_n(&progress, __ATOMIC_RELAXED) >= TAKEN_MIN && weir_share_stats(rate).expired > 0;
 }
 
 static void check(enum weir_form form, uint32_t lease)
@@ -63,8 +69,7 @@ static void check(enum weir_form form, uint32_t lease)
         taker[i] = (struct taker) { .rate = rate };
         CHECK_EQ(pthread_create(&taker[i].thread, NULL, take, &taker[i]), 0);
     }
-    for (uint64_t round = 0; round < ROUNDS || __atomic_load_n(&progress, __ATOMIC_RELAXED) < TAKEN_MIN;
-         round++) {
+    for (uint64_t round = 0; round < ROUNDS || !is_enough(rate); round++) {
         talk(round);
         sched_yield();
     }
@@ -75,8 +80,6 @@ static void check(enum weir_form form, uint32_t lease)
     }
     taken -= 2 * weir_rate_stats(rate, now_ns).given_back;
     struct weir_share_stats stats = weir_share_stats(rate);
-    CHECK(taken > 0);
-    CHECK(stats.expired > 0);
     /* Void is more than was there, if a thread takes while it is looked at: what moves is counted twice. */
     CHECK(taken + stats.held + stats.returned <= stats.lent);
     CHECK(taken + stats.held + stats.returned + stats.expired >= stats.lent);
