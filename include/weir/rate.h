@@ -25,8 +25,9 @@ struct weir_rate_config {
     uint32_t lease;          /* tokens a thread takes at once in the sharded form; default: burst / 64,
                              at most 256 */
     enum weir_timing timing; /* for acquire without now; default: PRECISE */
-    const struct weir_share_config
-        *share; /* copied; in common with other processes (share.h); default: not */
+    /* Copied; in common with other processes (share.h). Then wait_max_ns is to be 0, a reserve takes at once or is
+     * refused, and a cost above share's lease_max never passes. Default: not. */
+    const struct weir_share_config *share;
 };
 WEIR_CONFIG_INIT(weir_rate_config)
 

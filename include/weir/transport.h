@@ -48,9 +48,10 @@ enum weir_lane_state {
  * RATE      the bucket of a rate limit: GCRA in units of 1/16 us since 2026-01-01 00:00 UTC, by the store's clock.
  *    asks   sequence, permits, period (us), burst, want, unspent, returned, debit, hold_max, lease (ms), watermark,
  *           presence (ms)
- *           first `returned` tokens go back and `debit` ones are taken (as far as there are); watermark, if not 0: the
- *           arrival time is at least that. hold_max, if not 0: all unspent tokens of all instances together stay within.
- *           unspent: what this instance holds yet, without the returned.
+ *           first `returned` tokens go back and `debit` ones are taken (as far as there are); watermark: above 0 the
+ *           arrival time is at least that; below 0 it is at least -watermark if nothing is known of the instance.
+ *           burst: of the bucket itself, without hold_max. hold_max, if not 0: all unspent tokens of all instances
+ *           together stay within. unspent: what this instance holds yet, without the returned.
  *    answer granted, arrival time (units), now (units), active instances, us until a token is there (0: now), unspent of all
  * BREAKER   the evidence of a breaker, absolute: what the window of this instance holds.
  *    asks   sequence, epoch, good, bad, slow, votes (1: its own window or its own breaker says ill), want (probes), won,
