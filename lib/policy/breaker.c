@@ -84,7 +84,7 @@ static struct weir_verdict trip(const struct breaker_config *config, struct brea
 static bool probe_first(const struct breaker_config *config, struct breaker_state *state, uint64_t word,
     struct breaker_asker asker, uint64_t now_ns)
 {
-    uint64_t want = word_of(word_generation(word) + 1, word_level(word), 1, 0, 1, HALF_OPEN);
+    uint64_t want = word_of(word_generation(word) + 1, word_spell(word), 1, 0, 1, HALF_OPEN);
     if (!change(state, word, want, time_add(now_ns, config->probe_ns), now_ns)) return false;
     count(state, asker, BREAKER_HALF_OPENED);
     return true;
@@ -93,8 +93,8 @@ static bool probe_first(const struct breaker_config *config, struct breaker_stat
 static bool reopen(const struct breaker_config *config, struct breaker_state *state, uint64_t word,
     struct breaker_asker asker, uint64_t now_ns)
 {
-    uint32_t level = word_level(word) < 0x3f ? word_level(word) + 1 : 0x3f;
-    uint64_t want = word_of(word_generation(word) + 1, level, 0, 0, 0, OPEN);
+    uint32_t spell = word_level(word) < LEVEL_MAX ? word_spell(word) + 1 : word_spell(word);
+    uint64_t want = word_of(word_generation(word) + 1, spell, 0, 0, 0, OPEN);
     uint64_t until_ns = time_add(now_ns, breaker_open_time(config, want));
     if (!change(state, word, want, until_ns, now_ns)) return false;
     count(state, asker, BREAKER_REOPENED);
@@ -118,7 +118,46 @@ static bool ramp_over(struct breaker_state *state, uint64_t word, uint64_t close
     return change(state, word, word_of(word_generation(word), 0, 0, 0, 0, CLOSED), closed_ns, now_ns);
 }
 
+static struct breaker_asker nobody(void)
+{
+    uint32_t line = thread_shard();
+    return (struct breaker_asker) { line, line < SHARDS, NULL };
+}
+
+/* Also of a word that is OPEN: with a new generation, whoever is about to probe in the old one fails. */
+uint64_t breaker_fleet_open(struct breaker_state *state, uint32_t level, uint64_t until_ns, uint64_t now_ns)
+{
+    uint64_t word, want;
+    do {
+        word = atomic_load_acquire(&state->word);
+        want = word_of(word_generation(word) + 1, SPELL_FLEET | level, 0, 0, 0, OPEN);
+    } while (!change(state, word, want, until_ns, now_ns));
+    bool was_closed = word_state(word) == CLOSED;
+    if (word_state(word) == RAMP) was_closed = true;
+    atomic_store_relaxed(&state->streak, 0);
+    count(state, nobody(), was_closed ? BREAKER_OPENED : BREAKER_REOPENED);
+    return want;
+}
+
+uint64_t breaker_fleet_close(
+    const struct breaker_config *config, struct breaker_state *state, uint64_t now_ns)
+{
+    uint64_t word = atomic_load_acquire(&state->word);
+    while (word_is_fleets(word)) {
+        (void)close(config, state, word, nobody(), now_ns);
+        word = atomic_load_acquire(&state->word);
+    }
+    return word;
+}
+
 /* ---- admit ---- */
+
+/* Not this breaker's turn: its link will ask for one. Refused calls share a line of memory; only the first writes. */
+static struct weir_verdict refuse_turn(struct breaker_state *state, struct weir_verdict answer)
+{
+    if (atomic_load_relaxed(&state->wanted) == 0) atomic_store_relaxed(&state->wanted, 1);
+    return answer;
+}
 
 static struct weir_verdict admit_open(const struct breaker_config *config, struct breaker_state *state,
     struct weir_slot *slot, uint64_t word, uint64_t until_ns, struct breaker_asker asker, uint64_t now_ns)
@@ -126,6 +165,11 @@ static struct weir_verdict admit_open(const struct breaker_config *config, struc
     if (now_ns < until_ns) {
         count(state, asker, BREAKER_REFUSED_OPEN);
         return verdict_refuse(WEIR_REASON_BREAKER_OPEN, until_ns);
+    }
+    if (breaker_probes(config, state, word, now_ns) == 0) {
+        count(state, asker, BREAKER_REFUSED_OPEN);
+        uint64_t at_ns = turn_end(atomic_load_acquire(&state->turn));
+        return refuse_turn(state, verdict_refuse(WEIR_REASON_BREAKER_OPEN, at_ns));
     }
     if (!probe_first(config, state, word, asker, now_ns)) return verdict(WEIR_AGAIN);
     slot->word[0] = word_generation(word) + 1;
@@ -141,13 +185,15 @@ static struct weir_verdict admit_half_open(const struct breaker_config *config, 
         bool over = reopen(config, state, word, asker, now_ns);
         return over ? tell(verdict(WEIR_AGAIN), WEIR_EVENT_BREAKER_REOPENED) : verdict(WEIR_AGAIN);
     }
-    if (word_issued(word) >= config->probes) {
+    uint32_t probes = breaker_probes(config, state, word, now_ns);
+    if (word_issued(word) >= probes) {
         count(state, asker, BREAKER_REFUSED_PROBES);
-        return verdict_refuse(WEIR_REASON_BREAKER_PROBES, lease_end_ns);
+        struct weir_verdict answer = verdict_refuse(WEIR_REASON_BREAKER_PROBES, lease_end_ns);
+        return probes < config->probes ? refuse_turn(state, answer) : answer;
     }
     uint32_t lease = out == 0 ? word_lease(word) + 1 : word_lease(word);
     uint64_t want = word_of(
-        word_generation(word), word_level(word), word_issued(word) + 1, word_won(word), lease, HALF_OPEN);
+        word_generation(word), word_spell(word), word_issued(word) + 1, word_won(word), lease, HALF_OPEN);
     if (!atomic_cas_acq_rel(&state->word, &word, want)) return verdict(WEIR_AGAIN);
     if (out == 0) publish(state, want, time_add(now_ns, config->probe_ns));
     breaker_take(slot, want, now_ns);
@@ -207,7 +253,7 @@ static void give_back(struct breaker_state *state, uint64_t word, struct breaker
     while (word_generation(word) == generation) {
         WEIR_ASSERT(word_issued(word) > word_won(word));
         uint64_t want = word_of(
-            generation, word_level(word), word_issued(word) - 1, word_won(word), word_lease(word), HALF_OPEN);
+            generation, word_spell(word), word_issued(word) - 1, word_won(word), word_lease(word), HALF_OPEN);
         if (!atomic_cas_acq_rel(&state->word, &word, want)) continue;
         count(state, asker, BREAKER_GIVEN_BACK);
         return;
@@ -236,7 +282,7 @@ static struct weir_verdict settle_probe(const struct breaker_config *config, str
                 return tell(verdict(WEIR_PASS), WEIR_EVENT_BREAKER_CLOSED);
             }
         } else {
-            uint64_t want = word_of(generation, word_level(word), word_issued(word), word_won(word) + 1,
+            uint64_t want = word_of(generation, word_spell(word), word_issued(word), word_won(word) + 1,
                 word_lease(word), HALF_OPEN);
             if (atomic_cas_acq_rel(&state->word, &word, want)) return verdict(WEIR_PASS);
         }

@@ -25,8 +25,7 @@ struct window_sum breaker_window(
     return window_sum(window, first, now);
 }
 
-static bool rates_are_ill(const struct breaker_config *config, const struct breaker_state *state,
-    struct window_sum sum, uint64_t since_ns, uint64_t now_ns)
+static bool rates_are_ill(const struct breaker_config *config, struct window_sum sum)
 {
     uint64_t calls = sum.good + sum.bad;
     if (config->z_tenths != 0) {
@@ -35,9 +34,33 @@ static bool rates_are_ill(const struct breaker_config *config, const struct brea
     if (config->plain_percent != 0) {
         if (sum.bad * 100 >= calls * config->plain_percent) return true;
     }
+    return false;
+}
+
+static bool slow_is_ill(const struct breaker_config *config, struct window_sum sum, struct window_sum slow)
+{
+    return slow.bad * 100 >= (sum.good + sum.bad) * config->slow_percent;
+}
+
+static bool is_ill(const struct breaker_config *config, const struct breaker_state *state,
+    struct window_sum sum, uint64_t since_ns, uint64_t now_ns)
+{
+    if (rates_are_ill(config, sum)) return true;
     if (config->slow_ns == WEIR_NEVER) return false;
-    struct window_sum slow = breaker_window(config, &state->slow, since_ns, now_ns);
-    return slow.bad * 100 >= calls * config->slow_percent;
+    return slow_is_ill(config, sum, breaker_window(config, &state->slow, since_ns, now_ns));
+}
+
+struct breaker_evidence breaker_evidence(
+    const struct breaker_config *config, const struct breaker_state *state, uint64_t first, uint64_t now_ns)
+{
+    uint64_t now = window_epoch(config->bucket, now_ns);
+    if (first > now) return (struct breaker_evidence) { 0 };
+    struct window_sum sum = window_sum(&state->outcomes, first, now), slow = { 0, 0 };
+    if (config->slow_ns != WEIR_NEVER) slow = window_sum(&state->slow, first, now);
+    bool ill = rates_are_ill(config, sum);
+    if (config->slow_ns != WEIR_NEVER && slow_is_ill(config, sum, slow)) ill = true;
+    if (sum.good + sum.bad < config->calls_min) ill = false;
+    return (struct breaker_evidence) { sum.good, sum.bad, slow.bad, ill };
 }
 
 enum judgement breaker_judge(const struct breaker_config *config, const struct breaker_state *state,
@@ -45,7 +68,7 @@ enum judgement breaker_judge(const struct breaker_config *config, const struct b
 {
     struct window_sum sum = breaker_window(config, &state->outcomes, since_ns, now_ns);
     if (sum.good + sum.bad >= config->calls_min) {
-        return rates_are_ill(config, state, sum, since_ns, now_ns) ? JUDGED_ILL : JUDGED_WELL;
+        return is_ill(config, state, sum, since_ns, now_ns) ? JUDGED_ILL : JUDGED_WELL;
     }
     uint64_t streak = atomic_load_relaxed(&state->streak);
     if (config->consecutive != 0 && streak >= config->consecutive) return JUDGED_ILL;

@@ -64,15 +64,16 @@ static bool stale(const void *config, const void *opaque, const struct weir_slot
     return word_generation(atomic_load_acquire(&state->word)) != slot->word[0];
 }
 
-/* The parent's probes are not ours: those that are out go back. */
+/* The parent's probes are not ours: those that are out go back. Nor is its turn: nobody renews it here. */
 static void forked(const void *config, void *opaque)
 {
     (void)config;
     struct breaker_state *state = opaque;
     uint64_t word = state->word;
+    state->turn = 0;
     if (word_state(word) != HALF_OPEN) return;
     state->word = word_of(
-        word_generation(word), word_level(word), word_won(word), word_won(word), word_lease(word), HALF_OPEN);
+        word_generation(word), word_spell(word), word_won(word), word_won(word), word_lease(word), HALF_OPEN);
 }
 
 struct weir_breaker_stats weir_breaker_stats(const struct weir_policy *breaker, uint64_t now_ns)
@@ -116,6 +117,8 @@ struct weir_breaker_stats weir_breaker_stats(const struct weir_policy *breaker, 
     stats.changed_ns = atomic_load_relaxed(&state->changed_ns);
     for (int i = 0; i < 4; i++) stats.spent_ns[i] = atomic_load_relaxed(&state->spent_ns[i]);
     if (word_state(word) == OPEN && now_ns < time_ns) stats.until_ns = time_ns;
+    else if (word_state(word) == OPEN && breaker_probes(config, state, word, now_ns) == 0)
+        stats.until_ns = turn_end(atomic_load_acquire(&state->turn));
     else if (word_state(word) == OPEN) stats.state = WEIR_BREAKER_HALF_OPEN;
     if (word_state(word) == RAMP && now_ns < time_ns + config->ramp_ns)
         stats.until_ns = time_ns + config->ramp_ns;
@@ -131,8 +134,9 @@ static void describe(const void *config, const void *opaque, uint64_t now_ns, ch
     bool counting = word_state(word) == CLOSED || word_state(word) == RAMP;
     uint64_t since_ns = counting && until >> 48 == word_tag(word) ? until_time(until) : 0;
     struct window_sum sum = breaker_window(config, &state->outcomes, since_ns, now_ns);
-    snprintf(buffer, size, "%s, %" PRIu64 " of %" PRIu64 " calls failed", names[word_state(word)], sum.bad,
-        sum.good + sum.bad);
+    const char *by = word_is_fleets(word) ? " by its fleet" : "";
+    snprintf(buffer, size, "%s%s, %" PRIu64 " of %" PRIu64 " calls failed", names[word_state(word)], by,
+        sum.bad, sum.good + sum.bad);
 }
 
 static const struct weir_policy_ops breaker_ops = {

@@ -144,7 +144,7 @@ static void trip(struct breaker *model, uint64_t now, uint64_t asked)
 
 static void reopen(struct breaker *model, uint64_t now)
 {
-    model->level = model->level < 63 ? model->level + 1 : 63;
+    model->level = model->level < 31 ? model->level + 1 : 31;
     model->reopened++;
     went_open(model, now, 0);
 }
