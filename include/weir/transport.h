@@ -53,14 +53,16 @@ enum weir_lane_state {
  *           burst: of the bucket itself, without hold_max. hold_max, if not 0: all unspent tokens of all instances
  *           together stay within. unspent: what this instance holds yet, without the returned.
  *    answer granted, arrival time (units), now (units), active instances, us until a token is there (0: now), unspent of all
- * BREAKER   the evidence of a breaker, absolute: what the window of this instance holds.
- *    asks   sequence, epoch, good, bad, slow, votes (1: its own window or its own breaker says ill), want (probes), won,
- *           lost (1: a probe failed), calls_min, failure percent, z (tenths; 0 off), plain percent (0 off), slow percent
- *           (0 off), quorum percent, open (ms), open_max (ms), probes, successes, probe (ms), window (ms), presence (ms),
- *           level (of its own), tripped (1: closed by it counts, see below), held (probes it was granted and holds)
- *           a question of another epoch brings no evidence. An epoch above the store's is taken over: its state was lost.
- *    answer epoch, state (0 closed, 1 open, 2 half open), ms that are left of it, probes granted, active instances,
- *           instances that vote, calls, failed calls, level
+ * BREAKER   what the window of this instance holds, absolute; and whose turn it is to probe. Each change of the fleet's
+ *           state is a new epoch; what comes of another epoch says nothing.
+ *    asks   sequence, epoch, state (0 closed, 1 open, 2 half open), ms that are left of it, level (as last known), good,
+ *           bad, slow, vote (1: its own window or its own breaker says ill), want (1: a call of its own was refused as it
+ *           was not its turn), won (probes of its turns in this epoch), lost (1: one failed), holds (1: it uses its turn
+ *           yet), calls_min, failure percent, z (tenths; 0 off), plain percent (0 off), slow percent (0 off), quorum
+ *           percent, open (ms), open_max (ms), ramp (ms), probes, successes, turn (ms), presence (ms; 0: it leaves)
+ *           An epoch above the store's is taken over with its state and level: the store's was lost.
+ *    answer epoch, state, ms that are left (open; of the turn, half open), probes (that this instance may have let in in
+ *           this epoch; 0: it is not its turn), active instances, those that vote, calls, failed calls, level
  * BULKHEAD  permits, by absolute count.
  *    asks   sequence, limit, in_use, want, lease (ms), presence (ms)
  *    answer granted (of all it now holds), fair share, instances that want more than they have, active instances, granted
