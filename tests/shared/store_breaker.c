@@ -207,7 +207,7 @@ void store_breaker_ask(
     if (now > state->ends_ms) memset(state, 0, sizeof *state);
     if (now < state->seen) forget(state, &q, now);
     struct store_breaker_instance *mine = find(state, ask->id);
-    if (mine != NULL && q.sequence <= mine->sequence) return;
+    if (q.sequence <= (mine == NULL ? 0 : mine->sequence)) return;
     if (mine != NULL && mine->epoch == q.epoch) own = mine->won;
     purge(state, now);
     if (q.epoch > state->epoch) take_over(state, &q, now);
