@@ -156,7 +156,7 @@ static uint64_t until_of_left(const struct fleet_breaker *breaker, int64_t left_
 {
     uint64_t left_ns = (uint64_t)left_ms * WEIR_MS;
     uint64_t spread = left_ns / 100 * config_of(breaker)->jitter_percent;
-    return time_add(now_ns, left_ns + random_up_to(shared_random(breaker->share.shared.link), spread + 1));
+    return time_add(now_ns, left_ns + random_up_to(shared_random(breaker->share.shared.link), spread));
 }
 
 static void close_by_fleet(struct fleet_breaker *breaker, uint64_t now_ns)
