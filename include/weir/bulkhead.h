@@ -31,19 +31,23 @@ WEIR_API WEIR_MUST_USE enum weir_error weir_bulkhead_create(
     const struct weir_bulkhead_config *config, struct weir_policy **bulkhead);
 
 /* Alone, without a pipeline and without waiting. OK: release exactly once, from any thread. A weight
- * above the limit is refused. Reads no clock. */
+ * above the limit is refused. Reads no clock, or the coarse one if it is shared. */
 WEIR_API WEIR_MUST_USE struct weir_outcome weir_bulkhead_acquire(
     struct weir_policy *bulkhead, uint32_t weight, struct weir_permit *permit);
 WEIR_API void weir_bulkhead_release(struct weir_policy *bulkhead, struct weir_permit *permit);
 
 /* 1..1000000, else INVALID. Lowered below what is in use, nobody is let in until enough was given back. A call that
- * waits and is heavier than the new limit is refused (BULKHEAD_FULL) when its turn comes. */
+ * waits and is heavier than the new limit is refused (BULKHEAD_FULL) when its turn comes. Shared, it is the limit of the
+ * whole fleet that this instance goes by, soon: all should be told the same. Until they are, all together stay within
+ * the highest, and each takes no more than its own leaves. */
 WEIR_API WEIR_MUST_USE enum weir_error weir_bulkhead_set_limit(struct weir_policy *bulkhead, uint32_t limit);
 
 struct weir_bulkhead_stats {
-    uint32_t limit, in_use; /* in_use: also what was handed over and is not fetched yet */
-    uint32_t waiting;       /* in the queue, or on their way to what they were handed */
-    uint32_t shards;        /* 0 in the single-word form */
+    uint32_t limit,
+        in_use;       /* limit: shared, what this instance has of it now. in_use: also what was handed over
+                               and is not fetched yet */
+    uint32_t waiting; /* in the queue, or on their way to what they were handed */
+    uint32_t shards;  /* 0 in the single-word form */
     uint64_t refused_full, refused_queue_full, refused_wait, refused_nested, refused_forced, would_refuse;
     uint64_t queued, handed_over, left; /* waits begun, ended by a permit, ended without one */
 };

@@ -74,9 +74,10 @@ static void unreserve(const struct bulkhead_config *config, struct bulkhead_stat
  * A permit on its way between cells is seen by nobody, so under a race this may refuse while one is free;
  * a waiter's pump cannot miss it, because putting it down looks at the waiters again. */
 COLD bool bulkhead_gather(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t cell,
-    uint32_t weight, bool *handed)
+    uint32_t weight, uint64_t now_ns, bool *handed)
 {
     uint64_t have = 0;
+    if (now_ns >= bulkhead_lease_end(state)) return false;
     if (atomic_load_seq_cst(&state->word) != 0) return false;
     for (uint32_t i = 0; i < config->cells && have < weight; i++) {
         uint64_t *from = &state->cell[(cell + i) & (config->cells - 1)].free;
@@ -87,7 +88,7 @@ COLD bool bulkhead_gather(const struct bulkhead_config *config, struct bulkhead_
     uint64_t surplus = enough ? have - weight : have;
     if (surplus != 0) {
         atomic_add_seq_cst(&state->cell[cell].free, surplus);
-        if (atomic_load_seq_cst(&state->word) != 0) *handed = bulkhead_pump(config, state);
+        if (atomic_load_seq_cst(&state->word) != 0) *handed = bulkhead_pump(config, state, now_ns);
     }
     return enough;
 }
@@ -128,14 +129,15 @@ enum grant { GRANT_NONE, GRANT_DONE, GRANT_LEFT };
 
 /* A call that queued up during the scan may have been missed, and one that came after it seen: it has left a
  * mark by then, and the scan does not count. */
-static enum grant grant(const struct bulkhead_config *config, struct bulkhead_state *state)
+static enum grant grant(const struct bulkhead_config *config, struct bulkhead_state *state, uint64_t now_ns)
 {
+    if (now_ns >= bulkhead_lease_end(state)) return GRANT_NONE;
     uint32_t mark = atomic_load_seq_cst(&state->pumps);
     uint64_t seen = 0, *first = first_waiting(config, state, &seen);
     if (first == NULL) return GRANT_NONE;
     if (atomic_load_seq_cst(&state->pumps) != mark) return GRANT_LEFT;
     uint32_t weight = weight_of(seen);
-    if (weight > bulkhead_limit(config, state)) weight = 0;
+    if (weight > atomic_load_seq_cst(&state->own)) weight = 0;
     else if (!reserve(config, state, weight)) return GRANT_NONE;
     if (atomic_cas_seq_cst(first, &seen, granted(seen, weight))) {
         atomic_sub_seq_cst(&state->word, WAITER_ONE);
@@ -145,7 +147,7 @@ static enum grant grant(const struct bulkhead_config *config, struct bulkhead_st
     return GRANT_LEFT;
 }
 
-COLD bool bulkhead_pump(const struct bulkhead_config *config, struct bulkhead_state *state)
+COLD bool bulkhead_pump(const struct bulkhead_config *config, struct bulkhead_state *state, uint64_t now_ns)
 {
     if (atomic_add_seq_cst(&state->pumps, 1u) != 0) return false;
     bool handed = false;
@@ -153,7 +155,7 @@ COLD bool bulkhead_pump(const struct bulkhead_config *config, struct bulkhead_st
     do {
         seen = atomic_load_seq_cst(&state->pumps);
         pay_debt(config, state);
-        for (enum grant last; (last = grant(config, state)) != GRANT_NONE;) {
+        for (enum grant last; (last = grant(config, state, now_ns)) != GRANT_NONE;) {
             if (last == GRANT_DONE) handed = true;
         }
     } while (!atomic_cas_seq_cst(&state->pumps, &seen, 0u));
@@ -180,7 +182,7 @@ COLD enum weir_reason bulkhead_enqueue(
     const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight, uint32_t *waiter)
 {
     if (config->queue == 0) return WEIR_REASON_BULKHEAD_FULL;
-    if (weight > bulkhead_limit(config, state)) return WEIR_REASON_BULKHEAD_FULL;
+    if (weight > atomic_load_seq_cst(&state->own)) return WEIR_REASON_BULKHEAD_FULL;
     uint64_t seen = atomic_load_seq_cst(&state->word);
     do {
         if (bulkhead_waiters(seen) >= config->queue) return WEIR_REASON_QUEUE_FULL;
@@ -247,11 +249,24 @@ static void change_in_cells(struct bulkhead_state *state, uint32_t limit)
 }
 
 /* One at a time: between the two steps of a change in cells nobody else may make one. */
-bool bulkhead_change_limit(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit)
+bool bulkhead_set_terms(const struct bulkhead_config *config, struct bulkhead_state *state,
+    const struct bulkhead_terms *terms, uint64_t now_ns)
 {
-    if (config->cells == 0) change_in_word(state, limit);
-    else change_in_cells(state, limit);
-    return bulkhead_pump(config, state);
+    if (config->cells == 0) change_in_word(state, terms->limit);
+    else change_in_cells(state, terms->limit);
+    atomic_store_release(&state->lease_end_ns, terms->lease_end_ns);
+    atomic_store_release(&state->plain_until_ns, terms->strict ? 0 : terms->lease_end_ns);
+    atomic_store_release(&state->fleet, terms->fleet);
+    return bulkhead_pump(config, state, now_ns);
+}
+
+/* The limit of its own, or the fleet's: then who shares it looks at it soon, and sets the terms. One at a time, too. */
+bool bulkhead_set_own(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit)
+{
+    atomic_swap_acq_rel(&state->own, limit);
+    if (atomic_load_acquire(&state->fleet) != 0) return false;
+    const struct bulkhead_terms terms = { limit, 0, WEIR_NEVER, false };
+    return bulkhead_set_terms(config, state, &terms, 0);
 }
 
 /* All permits free and nobody waiting: at create, and in a forked child. */
@@ -259,7 +274,9 @@ void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *
 {
     state->word = config->cells == 0 ? (uint64_t)limit << LIMIT_SHIFT : 0;
     state->pumps = 0;
-    state->limit = limit;
+    state->limit = state->own = limit;
+    state->fleet = 0;
+    state->plain_until_ns = state->lease_end_ns = WEIR_NEVER;
     for (uint32_t i = 0; i < config->cells; i++) {
         state->cell[i].free = limit / config->cells + (i < limit % config->cells);
     }
@@ -283,4 +300,15 @@ uint32_t bulkhead_in_use(const struct bulkhead_config *config, const struct bulk
     uint64_t free = 0, all = atomic_load_relaxed(&state->limit) + (uint64_t)bulkhead_word_count(word);
     for (uint32_t i = 0; i < config->cells; i++) free += atomic_load_seq_cst(&state->cell[i].free);
     return (uint32_t)time_since(all, free);
+}
+
+/* The weight of all who wait. */
+uint64_t bulkhead_wanted(const struct bulkhead_config *config, const struct bulkhead_state *state)
+{
+    uint64_t weight = 0;
+    for (uint32_t i = 0; i < bulkhead_places(config); i++) {
+        uint64_t waiter = atomic_load_seq_cst(&state->waiter[i]);
+        if (state_of(waiter) == WAITING) weight += weight_of(waiter);
+    }
+    return weight;
 }

@@ -16,6 +16,11 @@
  * What is first and heavier than a limit that was lowered meanwhile is granted a weight of 0: it is refused, as
  * if it came now, and holds up nobody.
  *
+ * Shared (lib/shared/bulkhead.c): `own` is the limit of the whole fleet, and what is too heavy is so by it; the limit
+ * in force is what this instance has been lent, good until lease_end_ns, or its part while the store is away. Not
+ * shared: both are one, and there is no end. plain_until_ns is the end that newcomers look at, in the line that they
+ * read anyway: the lease's, WEIR_NEVER without one, 0 if each call is to end with its lease (strict).
+ *
  * Invariants:
  *   1. in use never exceeds the limit, except after the limit was lowered, and then nobody is admitted;
  *   2. nobody overtakes: a newcomer sees waiters in the word and queues behind them;
@@ -25,7 +30,10 @@
  *   4. one thread pumps at a time and nobody waits for it: who comes meanwhile leaves a mark, and it goes
  *      round once more;
  *   5. a waiter that leaves takes no permit: it either withdraws its WAITING word, or was granted and then
- *      gives back; in both cases whoever is now first is looked after. */
+ *      gives back; in both cases whoever is now first is looked after;
+ *   6. nobody is admitted, or handed anything, at an instant after the lease's end. The limit is stored before the
+ *      end that is good for it, so whoever sees the end (acquire) sees no older limit; who ended a lease looks at
+ *      the waiters, as they were not handed anything meanwhile. */
 #ifndef WEIR_LIB_BULKHEAD_H
 #define WEIR_LIB_BULKHEAD_H
 
@@ -46,7 +54,10 @@ struct bulkhead_state {
     uint32_t limit; /* sharded; in the one word form the word has it */
     uint32_t pumps;
     uint64_t tickets;
-    uint64_t reserved[5];
+    uint64_t plain_until_ns, lease_end_ns;
+    uint32_t own;
+    uint32_t fleet; /* active instances; 0: not shared */
+    uint64_t reserved[2];
     struct {
         uint64_t free;
         uint64_t reserved[7];
@@ -104,21 +115,35 @@ static inline uint32_t bulkhead_limit(
     return bulkhead_word_limit(atomic_load_relaxed(&state->word));
 }
 
+static inline uint64_t bulkhead_lease_end(const struct bulkhead_state *state)
+{
+    return atomic_load_acquire(&state->lease_end_ns);
+}
+
+/* What holds from now on. */
+struct bulkhead_terms {
+    uint32_t limit, fleet;
+    uint64_t lease_end_ns; /* WEIR_NEVER: none */
+    bool strict;
+};
+
 /* bulkhead.c: the queue and what is cold. Each answers whether permits were handed over, so that wakers are
  * to be posted. */
-bool bulkhead_pump(const struct bulkhead_config *config, struct bulkhead_state *state);
+bool bulkhead_pump(const struct bulkhead_config *config, struct bulkhead_state *state, uint64_t now_ns);
 bool bulkhead_gather(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t cell,
-    uint32_t weight, bool *handed);
+    uint32_t weight, uint64_t now_ns, bool *handed);
 enum weir_reason bulkhead_enqueue(
     const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t weight, uint32_t *waiter);
 bool bulkhead_waiter_granted(const struct bulkhead_state *state, uint32_t waiter);
 uint32_t bulkhead_take_grant(struct bulkhead_state *state, uint32_t waiter);
 bool bulkhead_withdraw(struct bulkhead_state *state, uint32_t waiter);
 uint32_t bulkhead_next_woken(const struct bulkhead_config *config, struct bulkhead_state *state);
-bool bulkhead_change_limit(
-    const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
+bool bulkhead_set_terms(const struct bulkhead_config *config, struct bulkhead_state *state,
+    const struct bulkhead_terms *terms, uint64_t now_ns);
+bool bulkhead_set_own(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
 void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
 uint32_t bulkhead_occupied(const struct bulkhead_config *config, const struct bulkhead_state *state);
 uint32_t bulkhead_in_use(const struct bulkhead_config *config, const struct bulkhead_state *state);
+uint64_t bulkhead_wanted(const struct bulkhead_config *config, const struct bulkhead_state *state);
 
 #endif

@@ -14,6 +14,12 @@ static ALWAYS_INLINE bool bulkhead_fits(uint64_t word, uint64_t weight)
     return bulkhead_word_count(word) + weight <= bulkhead_word_limit(word);
 }
 
+/* Newcomers need not look at the lease more closely. */
+static ALWAYS_INLINE bool bulkhead_is_plain(const struct bulkhead_state *state, uint64_t now_ns)
+{
+    return likely(now_ns < atomic_load_acquire(&state->plain_until_ns));
+}
+
 static ALWAYS_INLINE bool bulkhead_enter_single(struct bulkhead_state *state, uint32_t weight)
 {
     uint64_t seen = atomic_load_relaxed(&state->word);
@@ -32,6 +38,13 @@ static ALWAYS_INLINE bool bulkhead_enter_cell(struct bulkhead_state *state, uint
         if (unlikely(seen < weight)) return false;
     } while (unlikely(!atomic_cas_acq_rel(free, &seen, seen - weight)));
     return true;
+}
+
+static ALWAYS_INLINE bool bulkhead_enter(
+    const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t cell, uint32_t weight)
+{
+    if (config->cells == 0) return bulkhead_enter_single(state, weight);
+    return bulkhead_enter_cell(state, cell, weight);
 }
 
 /* Whether somebody must look after the waiters or the debt. */

@@ -10,6 +10,39 @@ static struct weir_verdict woken(struct weir_verdict verdict, bool handed)
     return verdict;
 }
 
+/* ---- strict sharing: a call's deadline is cut to the end of the lease that it runs under ----
+ * A slot that says so has the deadline outside, marked by its highest bit, and between cell and weight who set it. */
+
+#define CUT (UINT64_C(1) << 63)
+#define CUT_BY_SHIFT 8
+#define CUT_BY_MASK (UINT64_C(0xff) << CUT_BY_SHIFT)
+
+static struct weir_verdict pass_cut(
+    const struct bulkhead_state *state, struct weir_slot *slot, struct weir_call *call)
+{
+    if (likely(atomic_load_acquire(&state->plain_until_ns) != 0)) return verdict(WEIR_PASS);
+    uint64_t end_ns = bulkhead_lease_end(state);
+    if (end_ns >= call->attempt.deadline_ns) return verdict(WEIR_PASS);
+    slot->word[0] |= (uint64_t)call->deadline_by << CUT_BY_SHIFT;
+    slot->word[1] = call->attempt.deadline_ns | CUT;
+    call->attempt.deadline_ns = end_ns;
+    call->deadline_by = (uint8_t)(call->cursor + 1);
+    return verdict(WEIR_PASS);
+}
+
+/* Abandoned work comes back when what it ran for may be elsewhere: then the deadline is another's by now. */
+static void uncut(struct weir_slot *slot, struct weir_call *call)
+{
+    if (call->deadline_by == call->cursor + 1) {
+        uint64_t outside_ns = slot->word[1];
+        call->attempt.deadline_ns = outside_ns == WEIR_NEVER ? WEIR_NEVER : outside_ns & ~CUT;
+        call->deadline_by = (uint8_t)(slot->word[0] >> CUT_BY_SHIFT);
+    }
+    *slot = (struct weir_slot) { { slot->word[0] & ~CUT_BY_MASK, 0 } };
+}
+
+/* ---- the queue ---- */
+
 /* False: the limit has sunk below what it needs, it holds nothing. */
 static bool take_grant(const struct bulkhead_config *config, struct bulkhead_state *state,
     struct weir_slot *slot, const struct weir_call *call)
@@ -22,11 +55,11 @@ static bool take_grant(const struct bulkhead_config *config, struct bulkhead_sta
 
 /* The wait of a call that was handed something is over. */
 static struct weir_verdict end_wait(const struct bulkhead_config *config, struct bulkhead_state *state,
-    struct weir_slot *slot, const struct weir_call *call)
+    struct weir_slot *slot, struct weir_call *call)
 {
     bool taken = take_grant(config, state, slot, call);
     policy_count(state, call, taken ? BULKHEAD_HANDED_OVER : BULKHEAD_LEFT);
-    if (taken) return verdict(WEIR_PASS);
+    if (taken) return pass_cut(state, slot, call);
     policy_count(state, call, BULKHEAD_REFUSED_FULL);
     return verdict_refuse(WEIR_REASON_BULKHEAD_FULL, 0);
 }
@@ -38,9 +71,9 @@ static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, s
     bool handed = false;
     if (config->cells != 0 && weight <= bulkhead_limit(config, state)) {
         uint32_t cell = bulkhead_cell(config, call->shard);
-        if (bulkhead_gather(config, state, cell, weight, &handed)) {
+        if (bulkhead_gather(config, state, cell, weight, now_ns, &handed)) {
             *slot = (struct weir_slot) { { slot_held(cell, weight), 0 } };
-            return woken(verdict(WEIR_PASS), handed);
+            return woken(pass_cut(state, slot, call), handed);
         }
     }
     enum weir_reason reason = bulkhead_enqueue(config, state, weight, &waiter);
@@ -51,7 +84,7 @@ static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, s
     }
     policy_count(state, call, BULKHEAD_QUEUED);
     *slot = (struct weir_slot) { { time_add(now_ns, config->wait_max_ns), waiter + 1 } };
-    if (bulkhead_pump(config, state)) handed = true;
+    if (bulkhead_pump(config, state, now_ns)) handed = true;
     if (bulkhead_waiter_granted(state, waiter)) {
         return woken(end_wait(config, state, slot, call), handed);
     }
@@ -76,10 +109,24 @@ static COLD struct weir_verdict ask_again(const struct bulkhead_config *config, 
         if (bulkhead_withdraw(state, waiter)) {
             policy_count(state, call, BULKHEAD_REFUSED_WAIT);
             policy_count(state, call, BULKHEAD_LEFT);
-            return woken(verdict_refuse(WEIR_REASON_QUEUE_WAIT, 0), bulkhead_pump(config, state));
+            return woken(verdict_refuse(WEIR_REASON_QUEUE_WAIT, 0), bulkhead_pump(config, state, now_ns));
         }
     }
     return end_wait(config, state, slot, call);
+}
+
+/* ---- hooks ---- */
+
+/* The lease has ended; or each call is to end with it: such a one comes again off the fast lists, where the deadline
+ * that is in its way is its own. */
+static COLD struct weir_verdict look_closer(const struct bulkhead_config *config,
+    struct bulkhead_state *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    if (atomic_load_acquire(&state->plain_until_ns) != 0) return queue_up(config, state, slot, call, now_ns);
+    *slot = (struct weir_slot) { { slot_held(0, 0), 0 } };
+    struct weir_verdict again = verdict(WEIR_HOLD);
+    again.at_ns = now_ns;
+    return again;
 }
 
 /* On the fast lists nobody is held yet, and the form is known. */
@@ -87,6 +134,7 @@ static struct weir_verdict first_single(
     const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
 {
     uint32_t weight = call_weight(call);
+    if (unlikely(!bulkhead_is_plain(state, now_ns))) return look_closer(config, state, slot, call, now_ns);
     if (unlikely(!bulkhead_enter_single(state, weight))) {
         return queue_up(config, state, slot, call, now_ns);
     }
@@ -98,6 +146,7 @@ static struct weir_verdict first_sharded(
     const void *config, void *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
 {
     uint32_t weight = call_weight(call), cell = bulkhead_cell(config, call->shard);
+    if (unlikely(!bulkhead_is_plain(state, now_ns))) return look_closer(config, state, slot, call, now_ns);
     if (unlikely(!bulkhead_enter_cell(state, cell, weight))) {
         return queue_up(config, state, slot, call, now_ns);
     }
@@ -110,38 +159,45 @@ static struct weir_verdict admit(
 {
     const struct bulkhead_config *config = opaque_config;
     struct bulkhead_state *state = opaque;
-    if (call->held == call->cursor + 1) return ask_again(config, state, slot, call, now_ns);
-    if (config->cells == 0) return first_single(config, state, slot, call, now_ns);
-    return first_sharded(config, state, slot, call, now_ns);
+    bool held = call->held == call->cursor + 1;
+    if (held && slot->word[1] != 0) return ask_again(config, state, slot, call, now_ns);
+    uint32_t weight = call_weight(call), cell = config->cells == 0 ? 0 : bulkhead_cell(config, call->shard);
+    if (now_ns >= bulkhead_lease_end(state) || !bulkhead_enter(config, state, cell, weight)) {
+        return queue_up(config, state, slot, call, now_ns);
+    }
+    *slot = (struct weir_slot) { { slot_held(cell, weight), 0 } };
+    return pass_cut(state, slot, call);
 }
 
 static COLD struct weir_verdict give_and_look(
-    const struct bulkhead_config *config, struct bulkhead_state *state)
+    const struct bulkhead_config *config, struct bulkhead_state *state, uint64_t now_ns)
 {
-    return woken(verdict(WEIR_PASS), bulkhead_pump(config, state));
+    return woken(verdict(WEIR_PASS), bulkhead_pump(config, state, now_ns));
 }
 
 /* A held call ends: it leaves the queue, or gives back what it was granted. */
 static COLD struct weir_verdict leave_queue(const struct bulkhead_config *config,
-    struct bulkhead_state *state, struct weir_slot *slot, struct weir_call *call)
+    struct bulkhead_state *state, struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
 {
     policy_count(state, call, BULKHEAD_LEFT);
     if (!bulkhead_withdraw(state, (uint32_t)slot->word[1] - 1)) {
         bool taken = take_grant(config, state, slot, call);
         if (taken) bulkhead_give(config, state, slot->word[0]);
     }
-    return give_and_look(config, state);
+    return give_and_look(config, state, now_ns);
 }
 
 static struct weir_verdict settle(const void *opaque_config, void *opaque, struct weir_slot *slot,
     struct weir_call *call, struct weir_outcome *outcome, uint64_t now_ns)
 {
     (void)outcome;
-    (void)now_ns;
     const struct bulkhead_config *config = opaque_config;
     struct bulkhead_state *state = opaque;
-    if (unlikely(slot->word[1] != 0)) return leave_queue(config, state, slot, call);
-    if (unlikely(bulkhead_give(config, state, slot->word[0]))) return give_and_look(config, state);
+    if (unlikely(slot->word[1] != 0)) {
+        if ((slot->word[1] & CUT) == 0) return leave_queue(config, state, slot, call, now_ns);
+        uncut(slot, call);
+    }
+    if (unlikely(bulkhead_give(config, state, slot->word[0]))) return give_and_look(config, state, now_ns);
     return verdict(WEIR_PASS);
 }
 
@@ -153,7 +209,7 @@ static uint32_t next_woken(const void *config, void *state)
 static void forked(const void *config, void *opaque)
 {
     struct bulkhead_state *state = opaque;
-    bulkhead_fill(config, state, bulkhead_limit(config, state));
+    bulkhead_fill(config, state, state->own); /* a child shares nothing */
 }
 
 static bool idle(const void *config, const void *opaque)
@@ -170,9 +226,16 @@ static void describe(
     const struct bulkhead_config *config = opaque_config;
     const struct bulkhead_state *state = opaque;
     char form[48] = "one word";
+    char lease[80] = "exact";
+    uint32_t limit = bulkhead_limit(config, state), fleet = atomic_load_acquire(&state->fleet);
     if (config->cells != 0) snprintf(form, sizeof form, "%u shards", config->cells);
-    snprintf(buffer, size, "%u of %u in use, %u of %u waiting, %s, exact", bulkhead_in_use(config, state),
-        bulkhead_limit(config, state), bulkhead_occupied(config, state), config->queue, form);
+    if (fleet != 0) {
+        bool lent = bulkhead_lease_end(state) != WEIR_NEVER;
+        snprintf(lease, sizeof lease, "%s %u of %u shared by %u", lent ? "lease" : "without a lease", limit,
+            atomic_load_relaxed(&state->own), fleet);
+    }
+    snprintf(buffer, size, "%u of %u in use, %u of %u waiting, %s, %s", bulkhead_in_use(config, state), limit,
+        bulkhead_occupied(config, state), config->queue, form, lease);
 }
 
 static const struct weir_policy_ops bulkhead_ops = {
@@ -245,7 +308,7 @@ enum weir_error weir_bulkhead_set_limit(struct weir_policy *bulkhead, uint32_t l
         return error_set(WEIR_E_INVALID, "limit is %u, expected 1..%d", limit, LIMIT_MAX);
     }
     lock_take(&weir_registry_lock);
-    bool handed = bulkhead_change_limit(bulkhead->config, bulkhead->state, limit);
+    bool handed = bulkhead_set_own(bulkhead->config, bulkhead->state, limit);
     lock_drop(&weir_registry_lock);
     if (handed) policy_post(bulkhead);
     return WEIR_E_NONE;

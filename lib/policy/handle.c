@@ -168,6 +168,15 @@ struct weir_policy *weir_policy_acquire(struct weir_policy *policy)
     return policy;
 }
 
+bool policy_hold(struct weir_policy *policy)
+{
+    uint32_t seen = atomic_load_relaxed(&policy->references);
+    do {
+        if (seen == 0) return false;
+    } while (!atomic_cas_relaxed(&policy->references, &seen, seen + 1));
+    return true;
+}
+
 void weir_policy_release(struct weir_policy *policy)
 {
     if (policy == NULL) return;

@@ -117,6 +117,9 @@ void policy_ring(struct weir_policy *policy);
 /* The mode or the switch of a policy has changed: tells the pipelines that it is in. */
 void policy_notice(struct weir_policy *policy);
 
+/* A reference, unless the last one is gone already: for who knows the policy, but has none. */
+bool policy_hold(struct weir_policy *policy);
+
 /* Posts the wakers of every call that was handed a permit. */
 void policy_post(struct weir_policy *policy);
 

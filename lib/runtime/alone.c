@@ -231,6 +231,12 @@ void weir_breaker_release_at(
 
 /* ---- bulkhead ---- */
 
+/* A clock is read only where there is a lease that ends. */
+static uint64_t bulkhead_now(const struct bulkhead_state *state)
+{
+    return bulkhead_lease_end(state) == WEIR_NEVER ? 0 : os_now_coarse();
+}
+
 static COLD struct weir_outcome bulkhead_acquire_slow(
     struct weir_policy *bulkhead, uint32_t weight, struct weir_permit *permit)
 {
@@ -243,12 +249,13 @@ static COLD struct weir_outcome bulkhead_acquire_slow(
     struct weir_outcome outcome;
     if (is_forced(bulkhead, permit, &outcome)) return outcome;
     uint32_t cell = config->cells == 0 ? 0 : bulkhead_cell(config, thread_shard());
-    bool handed = false, entered;
-    if (config->cells == 0) {
+    bool handed = false, entered = false;
+    uint64_t now_ns = bulkhead_now(state);
+    if (config->cells != 0) {
+        entered = weight <= bulkhead_limit(config, state) &&
+            bulkhead_gather(config, state, cell, weight, now_ns, &handed);
+    } else if (now_ns < bulkhead_lease_end(state)) {
         entered = bulkhead_enter_single(state, weight);
-    } else {
-        entered =
-            weight <= bulkhead_limit(config, state) && bulkhead_gather(config, state, cell, weight, &handed);
     }
     if (handed) policy_post(bulkhead);
     if (!entered) {
@@ -261,10 +268,18 @@ static COLD struct weir_outcome bulkhead_acquire_slow(
     return passed();
 }
 
+/* No lease to look at: the end is never. */
+static ALWAYS_INLINE bool bulkhead_is_unshared(const struct weir_policy *bulkhead)
+{
+    const struct bulkhead_state *state = bulkhead->state;
+    return likely(atomic_load_relaxed(&state->plain_until_ns) == WEIR_NEVER);
+}
+
 /* In overload a refusal is a hot path, too: in one word what is full is so. */
 static NOINLINE struct weir_outcome bulkhead_acquire_single(
     struct weir_policy *bulkhead, uint32_t weight, struct weir_permit *permit)
 {
+    if (unlikely(!bulkhead_is_unshared(bulkhead))) return bulkhead_acquire_slow(bulkhead, weight, permit);
     if (unlikely(!bulkhead_enter_single(bulkhead->state, weight))) {
         if (unlikely(weir_thread.shard == 0)) return bulkhead_acquire_slow(bulkhead, weight, permit);
         uint32_t line = weir_thread.shard - 1;
@@ -280,6 +295,7 @@ static NOINLINE struct weir_outcome bulkhead_acquire_sharded(
     struct weir_policy *bulkhead, uint32_t weight, struct weir_permit *permit)
 {
     if (unlikely(weir_thread.shard == 0)) return bulkhead_acquire_slow(bulkhead, weight, permit);
+    if (unlikely(!bulkhead_is_unshared(bulkhead))) return bulkhead_acquire_slow(bulkhead, weight, permit);
     uint32_t cell = bulkhead_cell(bulkhead->config, weir_thread.shard - 1);
     if (unlikely(!bulkhead_enter_cell(bulkhead->state, cell, weight))) {
         return bulkhead_acquire_slow(bulkhead, weight, permit);
@@ -303,7 +319,8 @@ struct weir_outcome weir_bulkhead_acquire(
 
 static COLD void bulkhead_look(struct weir_policy *bulkhead)
 {
-    if (bulkhead_pump(bulkhead->config, bulkhead->state)) policy_post(bulkhead);
+    uint64_t now_ns = bulkhead_now(bulkhead->state);
+    if (bulkhead_pump(bulkhead->config, bulkhead->state, now_ns)) policy_post(bulkhead);
 }
 
 static COLD void bulkhead_release_slow(struct weir_policy *bulkhead, struct weir_permit *permit)
