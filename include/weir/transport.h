@@ -64,9 +64,11 @@ enum weir_lane_state {
  *    answer epoch, state, ms that are left (open; of the turn, half open), probes (that this instance may have let in in
  *           this epoch; 0: it is not its turn), active instances, those that vote, calls, failed calls, level
  * BULKHEAD  permits, by absolute count.
- *    asks   sequence, limit, in_use, want, lease (ms), presence (ms)
- *    answer granted (of all it now holds), fair share, instances that want more than they have, active instances, granted
- *           to all
+ *    asks   sequence, limit, in_use, want, lease (ms)
+ *           nothing that was granted and is wanted yet is taken away; what is in use beyond it counts, too, but for
+ *           nobody. An instance is active until its lease ends; a lease of 0 gives all back.
+ *    answer granted (of all it now holds), fair share, other instances that have less than theirs and want it, active
+ *           instances, granted to all and in use beyond
  * LOCK      takes a lock for its id, or finds that it has it; with a fence token above every one before.
  *    asks   ttl (ms), floor (a token), fence ttl (ms)
  *    answer 1, token; or 0, ms that are left to its holder, the greatest token so far

@@ -94,6 +94,7 @@ void weir_policy_unshare(struct weir_policy *policy)
     policy->shared = NULL;
     if (share != NULL) shared_leave(&share->shared);
     lock_drop(&share_lock);
+    if (policy->ops->next_woken != NULL) policy_post(policy); /* its own limit may let somebody in */
 }
 
 struct weir_share_stats weir_share_stats(const struct weir_policy *policy)
