@@ -264,8 +264,13 @@ bool bulkhead_set_terms(const struct bulkhead_config *config, struct bulkhead_st
 bool bulkhead_set_own(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit)
 {
     atomic_swap_acq_rel(&state->own, limit);
-    if (atomic_load_acquire(&state->fleet) != 0) return false;
-    const struct bulkhead_terms terms = { limit, 0, WEIR_NEVER, false };
+    return atomic_load_acquire(&state->fleet) == 0 && bulkhead_restore(config, state);
+}
+
+/* The own limit is in force: it is not shared (any more). */
+bool bulkhead_restore(const struct bulkhead_config *config, struct bulkhead_state *state)
+{
+    const struct bulkhead_terms terms = { atomic_load_acquire(&state->own), 0, WEIR_NEVER, false };
     return bulkhead_set_terms(config, state, &terms, 0);
 }
 

@@ -141,6 +141,7 @@ uint32_t bulkhead_next_woken(const struct bulkhead_config *config, struct bulkhe
 bool bulkhead_set_terms(const struct bulkhead_config *config, struct bulkhead_state *state,
     const struct bulkhead_terms *terms, uint64_t now_ns);
 bool bulkhead_set_own(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
+bool bulkhead_restore(const struct bulkhead_config *config, struct bulkhead_state *state);
 void bulkhead_fill(const struct bulkhead_config *config, struct bulkhead_state *state, uint32_t limit);
 uint32_t bulkhead_occupied(const struct bulkhead_config *config, const struct bulkhead_state *state);
 uint32_t bulkhead_in_use(const struct bulkhead_config *config, const struct bulkhead_state *state);

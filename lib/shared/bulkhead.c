@@ -101,10 +101,15 @@ static void lapse(struct block *block, uint64_t now_ns)
     go_away(block, now_ns);
 }
 
+/* What was set last, also since it last looked. */
 static void detach(struct block *block)
 {
+    const struct weir_policy *policy = block->share.policy;
     block->lease_end_ns = 0;
-    set_terms(block, (struct bulkhead_terms) { block->own, 0, WEIR_NEVER, false }, 0);
+    if (policy == NULL) return;
+    lock_take(&weir_registry_lock);
+    if (bulkhead_restore(policy->config, policy->state)) shared_post(&block->share.shared);
+    lock_drop(&weir_registry_lock);
 }
 
 /* ---- what it wants ---- */
