@@ -84,6 +84,7 @@ struct weir_share_stats {
     uint64_t epoch, tripped,
         votes;              /* breakers: of the fleet; times that the fleet opened it; votes last counted */
     uint64_t round_trip_ns; /* of questions, smoothed */
+    uint64_t dropped;       /* events of the link that nobody was told of, as its queue was full */
 };
 WEIR_API struct weir_share_stats weir_share_stats(const struct weir_policy *policy);
 WEIR_API enum weir_share_state weir_share_state(const struct weir_policy *policy);

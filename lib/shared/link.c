@@ -35,6 +35,9 @@ enum weir_error weir_link_create(const struct weir_link_config *given, struct we
     if (error == WEIR_E_NONE && (c.instance[0] | c.instance[1]) == 0) {
         error = error_set(WEIR_E_INVALID, "%s.instance is 0, expected what no other process has", type);
     }
+    if (error == WEIR_E_NONE && c.sink != NULL && c.sink->event == NULL) {
+        error = error_set(WEIR_E_INVALID, "%s.sink->event is NULL", type);
+    }
     if (error != WEIR_E_NONE) return error;
     struct weir_link *new = calloc(1, sizeof *new);
     if (new == NULL) return error_set(WEIR_E_NOMEM, "no memory for a link");
@@ -132,9 +135,14 @@ static void finish(struct weir_link *link)
 /* When the machine slept, CLOCK_BOOTTIME went on alone. */
 #define SLEPT_NS (10 * WEIR_MS)
 
+static uint64_t gap_of(struct weir_instants now)
+{
+    return time_since(now.boottime_ns, now.monotonic_ns);
+}
+
 static void look_for_sleep(struct weir_link *link, struct weir_instants now)
 {
-    uint64_t gap = time_since(now.boottime_ns, now.monotonic_ns);
+    uint64_t gap = gap_of(now);
     bool slept = link->stepped && gap > link->gap_ns + SLEPT_NS;
     link->gap_ns = gap;
     if (!slept) return;
@@ -183,6 +191,8 @@ bool weir_link_pull(struct weir_link *link, uint32_t node, enum weir_lane lane, 
 {
     WEIR_REQUIRE(link != NULL, "weir_link_pull", "link is NULL");
     WEIR_REQUIRE(node < link->carrier.nodes, "weir_link_pull", "there is no such node");
+    WEIR_REQUIRE((unsigned)lane < WEIR_LANES, "weir_link_pull", "there is no such lane");
+    WEIR_REQUIRE(ask != NULL, "weir_link_pull", "ask is NULL");
     struct link_lane *from = &link->lane[node][lane];
     bool pulled = false;
     shared_lock(link);
@@ -200,6 +210,7 @@ bool weir_link_pull(struct weir_link *link, uint32_t node, enum weir_lane lane, 
         }
         slot->state = ASK_FLYING;
         slot->sent_ns = now.monotonic_ns;
+        slot->sent_gap_ns = gap_of(now);
         slot->object->flying++;
         slot->object->stats.asked++;
     }
@@ -226,11 +237,19 @@ void weir_link_answer(
 {
     WEIR_REQUIRE(link != NULL, "weir_link_answer", "link is NULL");
     WEIR_REQUIRE(ticket != NULL, "weir_link_answer", "ticket is NULL");
+    WEIR_REQUIRE(answer != NULL, "weir_link_answer", "answer is NULL");
     struct shared_ask *slot = ticket;
     shared_lock(link);
+    if (link->forked) {
+        shared_unlock(link);
+        return;
+    }
     WEIR_REQUIRE(slot->state == ASK_FLYING, "weir_link_answer", "the question is not under way");
+    look_for_sleep(link, now);
     struct shared *object = slot->object;
     slot->state = ASK_IDLE;
+    /* The store's time went on while the machine slept. */
+    slot->sent_ns = time_since(slot->sent_ns, time_since(gap_of(now), slot->sent_gap_ns));
     account(object, slot, answer, now);
     object->ops->answer(object, slot, answer, now);
     object->flying--;
@@ -260,6 +279,8 @@ void weir_link_report(struct weir_link *link, uint32_t node, enum weir_lane lane
 {
     WEIR_REQUIRE(link != NULL, "weir_link_report", "link is NULL");
     WEIR_REQUIRE(node < link->carrier.nodes, "weir_link_report", "there is no such node");
+    WEIR_REQUIRE((unsigned)lane < WEIR_LANES, "weir_link_report", "there is no such lane");
+    WEIR_REQUIRE((unsigned)state <= WEIR_LANE_UP, "weir_link_report", "there is no such state");
     struct link_lane *at = &link->lane[node][lane];
     shared_lock(link);
     if (link->closed) {
@@ -318,10 +339,10 @@ void weir_link_close(struct weir_link *link, struct weir_instants now)
     WEIR_REQUIRE(link != NULL, "weir_link_close", "link is NULL");
     shared_lock(link);
     struct shared *object = link->closed ? NULL : link->objects;
-    link->closed = true;
-    for (uint32_t i = 0; i < link->carrier.nodes * WEIR_LANES; i++) {
+    for (uint32_t i = 0; !link->closed && i < link->carrier.nodes * WEIR_LANES; i++) {
         empty_lane(&link->lane[i / WEIR_LANES][i % WEIR_LANES]);
     }
+    link->closed = true;
     for (struct shared *next; object != NULL; object = next) {
         next = object->next;
         WEIR_REQUIRE(object->flying == 0, "weir_link_close", "a question is under way");
@@ -344,6 +365,7 @@ const char *weir_link_space(const struct weir_link *link)
 void weir_link_instance(const struct weir_link *link, uint64_t instance[2])
 {
     WEIR_REQUIRE(link != NULL, "weir_link_instance", "link is NULL");
+    WEIR_REQUIRE(instance != NULL, "weir_link_instance", "instance is NULL");
     memcpy(instance, link->instance, sizeof link->instance);
 }
 

@@ -34,14 +34,15 @@ enum { ASK_IDLE, ASK_QUEUED, ASK_FLYING };
 struct shared_ask {
     struct shared *object;
     struct shared_ask *next; /* in its lane's queue */
-    uint64_t sent_ns;        /* when it was pulled */
+    uint64_t sent_ns;        /* when it was pulled; in answer: earlier by what the machine has slept since */
+    uint64_t sent_gap_ns;    /* CLOCK_BOOTTIME - CLOCK_MONOTONIC, then */
     uint8_t node, lane, state;
 };
 
 /* Of an object; all under the link's lock but `post`, and on the driving thread where nothing else is said. */
 struct shared_ops {
     bool locks; /* it asks on WEIR_LANE_LOCK; else on the other one */
-    /* Its wake_ns has come, it was rung, or it has left: the next time stands in wake_ns (WEIR_NEVER: none). */
+    /* Its time has come, it was rung, or it has left. It has no next time until it says so (shared_wake_at()). */
     void (*step)(struct shared *object, struct weir_instants now);
     /* Writes the question; false: it is not wanted any more. ticket, name and id (the instance's) are filled in. */
     bool (*fill)(
@@ -56,7 +57,8 @@ struct shared_ops {
     void (*flush)(struct shared *object, struct weir_instants now);
     /* The link is closed: nothing is asked any more. */
     void (*closed)(struct shared *object, struct weir_instants now);
-    /* Who used it lets go, on any thread: it keeps what it may have to give back and forgets its user's words. */
+    /* Who used it lets go, on any thread: it keeps what it may have to give back and forgets its user's words. It posts
+     * nothing: once the link is closed nobody would deliver it. */
     void (*leave)(struct shared *object);
     /* Adds what only it knows. May be NULL. */
     void (*report)(const struct shared *object, struct weir_share_stats *stats);

@@ -91,9 +91,8 @@ enum weir_error shared_enrol(
         error = error_set(WEIR_E_INVALID, "the link is closed");
     } else if (!link->stepped && link->carrier.wait != NULL) {
         error = error_set(WEIR_E_INVALID,
-            "the link has neither a thread nor a loop that steps it: nobody would renew a lease. Create it "
-            "with "
-            ".thread = true, or step it first");
+            "the link has neither a thread nor a loop that steps it: nobody would renew a lease. "
+            "Create it with .thread = true, or step it first");
     } else if (link->object_count >= LINK_OBJECTS_MAX) {
         error = error_set(WEIR_E_LIMIT, "the link has %d objects, as many as it may", LINK_OBJECTS_MAX);
     } else if (!make_room(link)) {
@@ -161,6 +160,7 @@ struct weir_share_stats shared_report(struct shared *object)
     shared_lock(object->link);
     struct weir_share_stats stats = object->stats;
     stats.state = object->link->closed ? WEIR_SHARE_DETACHED : (enum weir_share_state)object->state;
+    stats.dropped = object->link->events_dropped;
     if (object->ops->report != NULL) object->ops->report(object, &stats);
     shared_unlock(object->link);
     return stats;
@@ -185,6 +185,7 @@ void shared_mark(struct shared *object)
 void shared_ring(struct shared *object)
 {
     struct weir_link *link = object->link;
+    if (link->process != process_generation()) return; /* the parent's carrier has nothing to do for a child */
     uint32_t before = atomic_swap_acq_rel(&object->rung, (uint32_t)RUNG);
     if (before == NOT_RUNG) push(link, object);
     if (before != RUNG) link->carrier.ring(link->carrier.argument);

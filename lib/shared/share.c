@@ -91,10 +91,12 @@ void weir_policy_unshare(struct weir_policy *policy)
     WEIR_REQUIRE(policy != NULL, "weir_policy_unshare", "policy is NULL");
     lock_take(&share_lock);
     struct share *share = policy->shared;
+    struct weir_link *link = share == NULL ? NULL : weir_link_acquire(share->shared.link);
     policy->shared = NULL;
     if (share != NULL) shared_leave(&share->shared);
     lock_drop(&share_lock);
     if (policy->ops->next_woken != NULL) policy_post(policy); /* its own limit may let somebody in */
+    weir_link_release(link); /* its carrier may be told that it was the last */
 }
 
 struct weir_share_stats weir_share_stats(const struct weir_policy *policy)
