@@ -1,8 +1,9 @@
 /* Every allocation of every create fails in its turn, once and from then on: NOMEM, nothing lost, the result's
  * pointer untouched, and the next create goes well. The library's allocations come here (--wrap). */
-#include "support/test.h"
+#include "shared/toy.h"
 
 #include <weir/testing.h>
+#include <weir/transport.h>
 #include <weir/weir.h>
 
 #include <errno.h>
@@ -12,10 +13,12 @@
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__real_realloc(void *memory, size_t size);
 void __real_free(void *memory);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
 void __wrap_free(void *memory);
 
 /* Of this thread, while armed. */
@@ -49,6 +52,13 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    if (fails()) return NULL;
+    if (faults.armed && memory != NULL) faults.live--; /* the old one */
+    return __real_realloc(memory, size);
 }
 
 void __wrap_free(void *memory)
@@ -122,6 +132,52 @@ static void ignore(void *argument, const struct weir_pipeline *pipeline, const s
 static const struct weir_sink sink = { ignore, NULL };
 static const struct weir_policy_ops ops = { .size = sizeof ops, .kind = "own" };
 
+/* ---- a link, and one with more objects than it had room for at first ---- */
+
+static struct toy_carrier drivers;
+static struct toy objects[40]; /* more than its first two rooms for them */
+
+static enum weir_error create_link(struct weir_link **link)
+{
+    struct weir_carrier carrier = {
+        .size = sizeof carrier, .nodes = 1, .ring = toy_ring, .argument = &drivers
+    };
+    return weir_link_create(WEIR_CONFIG(weir_link_config, .instance = { 1, 2 }, .carrier = &carrier), link);
+}
+
+static void destroy_link(void *made)
+{
+    struct weir_link *link = made;
+    weir_link_close(link, toy_instants(WEIR_S));
+    weir_link_release(link);
+}
+
+static void keep(struct shared *object)
+{
+    (void)object;
+}
+
+static enum weir_error enrol_many(struct weir_link **link)
+{
+    static struct shared_ops lasting;
+    struct weir_link *made = NULL;
+    enum weir_error error = create_link(&made);
+    if (error != WEIR_E_NONE) return error;
+    lasting = toy_ops;
+    lasting.destroy = keep;
+    size_t enrolled = 0;
+    memset(objects, 0, sizeof objects);
+    while (error == WEIR_E_NONE && enrolled < sizeof objects / sizeof objects[0]) {
+        objects[enrolled].done = true;
+        error = shared_enrol(made, &objects[enrolled].shared, &lasting, "toy");
+        if (error == WEIR_E_NONE) enrolled++;
+    }
+    while (enrolled > 0) shared_leave(&objects[--enrolled].shared);
+    if (error == WEIR_E_NONE) *link = made;
+    else destroy_link(made);
+    return error;
+}
+
 #define MAKER(name, type, call)                       \
     static enum weir_error make_##name(void **result) \
     {                                                 \
@@ -151,6 +207,8 @@ MAKER(budget, struct weir_budget, weir_budget_create(NULL, &made))
 MAKER(source, struct weir_source, weir_source_create(&made))
 MAKER(histogram, struct weir_histogram, weir_histogram_create(&made))
 MAKER(log, struct weir_sink, weir_log_sink_create(2, 0, &made))
+MAKER(link, struct weir_link, create_link(&made))
+MAKER(many, struct weir_link, enrol_many(&made))
 MAKER(bare, struct weir_pipeline, weir_pipeline_create(NULL, NULL, 0, &made))
 MAKER(standard, struct weir_pipeline,
     weir_pipeline_standard(
@@ -174,6 +232,8 @@ static const struct maker makers[] = {
     { "source", 1, make_source, release_source },
     { "histogram", 1, make_histogram, destroy_histogram },
     { "log sink", 1, make_log, destroy_sink },
+    { "link", 1, make_link, destroy_link },
+    { "link with objects", 4, make_many, destroy_link },
     { "empty pipeline", 4, make_bare, destroy_pipeline },
     { "standard", 5 + 5 * 2 + 2, make_standard, destroy_pipeline },
     { "controller", 5 + 3 * 2, make_controller, destroy_pipeline },
