@@ -2,6 +2,7 @@
  * among them are made good, for C gives no way to refuse a bad one. */
 #include "fuzz/fuzz.h"
 
+#include <weir/transport.h>
 #include <weir/weir.h>
 
 #include <fcntl.h>
@@ -90,6 +91,46 @@ static void put_bool(struct draft *draft, size_t at)
     put(draft, at, &said, sizeof said);
 }
 
+/* ---- what is shared, through a link without a store ---- */
+
+static void ring(void *argument)
+{
+    (void)argument;
+}
+
+static struct weir_link *link_of_ours(void)
+{
+    static struct weir_link *link;
+    struct weir_carrier carrier = { .size = sizeof carrier, .nodes = 1, .ring = ring };
+    if (link != NULL) return link;
+    MUST(weir_link_create(WEIR_CONFIG(weir_link_config, .instance = { 1, 1 }, .carrier = &carrier), &link) ==
+        WEIR_E_NONE);
+    return link;
+}
+
+/* A draft of its own, or NULL; to be freed. */
+static uint8_t *put_share(struct draft *draft, size_t at)
+{
+    struct draft share = { .in = draft->in };
+    const void *none = NULL;
+    put(draft, at, &none, sizeof none);
+    if (pick(&share.in, 4) != 0) return NULL;
+    draft_make(&share, sizeof(struct weir_share_config));
+    memcpy(draft->name, share.name, sizeof draft->name); /* it outlives this function */
+    put_pointer(&share, offsetof(struct weir_share_config, link), link_of_ours());
+    put_pointer(&share, offsetof(struct weir_share_config, name), draft->name);
+    put_bool(&share, offsetof(struct weir_share_config, strict));
+    put(draft, at, &share.bytes, sizeof share.bytes);
+    draft->in = share.in;
+    return share.bytes;
+}
+
+static void step_link(void)
+{
+    struct weir_instants now = { now_ns, now_ns };
+    (void)weir_link_step(link_of_ours(), now);
+}
+
 /* ---- what came of it ---- */
 
 static void check_refused(const void *made, enum weir_error error)
@@ -147,7 +188,9 @@ static void try_breaker(struct draft *draft)
     struct weir_policy *policy = NULL;
     draft_make(draft, sizeof(struct weir_breaker_config));
     put_name(draft, AT(weir_breaker_config, name));
+    uint8_t *share = put_share(draft, AT(weir_breaker_config, share));
     enum weir_error error = weir_breaker_create((void *)draft->bytes, &policy);
+    free(share);
     if (error != WEIR_E_NONE) check_refused(policy, error);
     else use_policy(draft, policy, 0);
 }
@@ -157,7 +200,9 @@ static void try_bulkhead(struct draft *draft)
     struct weir_policy *policy = NULL;
     draft_make(draft, sizeof(struct weir_bulkhead_config));
     put_name(draft, AT(weir_bulkhead_config, name));
+    uint8_t *share = put_share(draft, AT(weir_bulkhead_config, share));
     enum weir_error error = weir_bulkhead_create((void *)draft->bytes, &policy);
+    free(share);
     if (error != WEIR_E_NONE) check_refused(policy, error);
     else use_policy(draft, policy, 0);
 }
@@ -167,14 +212,17 @@ static void try_rate(struct draft *draft)
     struct weir_policy *policy = NULL;
     draft_make(draft, sizeof(struct weir_rate_config));
     put_name(draft, AT(weir_rate_config, name));
+    uint8_t *share = put_share(draft, AT(weir_rate_config, share));
     enum weir_error error = weir_rate_create((void *)draft->bytes, &policy);
+    free(share);
     if (error != WEIR_E_NONE) {
         check_refused(policy, error);
         return;
     }
     struct weir_rate_stats stats = weir_rate_stats(policy, now_ns);
-    MUST(stats.burst != 0 && stats.tokens == stats.burst && stats.lease <= stats.burst);
-    if (stats.burst <= UINT32_MAX)
+    bool shared = weir_share_state(policy) != WEIR_SHARE_DETACHED;
+    MUST(stats.burst != 0 && (shared || stats.tokens == stats.burst) && stats.lease <= stats.burst);
+    if (stats.burst <= UINT32_MAX && !shared)
         MUST(weir_rate_acquire_at(policy, (uint32_t)stats.burst, now_ns).status == WEIR_OK);
     use_policy(draft, policy, 0);
 }
@@ -373,6 +421,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_chaos };
     struct draft draft = { .in = { data, data + size } };
     PICK(&draft.in, try)(&draft);
+    step_link(); /* what was shared is gone */
     free(draft.bytes);
     return 0;
 }
