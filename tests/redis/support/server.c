@@ -183,15 +183,18 @@ void redis_server_freeze(struct redis_server *server)
 {
     int status = 0;
     must_live(server, "freeze");
+    if (server->frozen) return; /* it would not stop once more */
     kill(server->process, SIGSTOP);
     while (waitpid(server->process, &status, WUNTRACED) < 0 && errno == EINTR) continue;
     if (!WIFSTOPPED(status)) die_with_log(server, "freeze: the server has ended");
+    server->frozen = true;
 }
 
 void redis_server_thaw(struct redis_server *server)
 {
     must_live(server, "thaw");
     kill(server->process, SIGCONT);
+    server->frozen = false;
     if (!AWAIT(redis_server_answers(server, 1000), START_MS))
         die_with_log(server, "thaw: it does not answer");
 }
@@ -202,6 +205,7 @@ void redis_server_kill(struct redis_server *server)
     kill(server->process, SIGKILL);
     while (waitpid(server->process, NULL, 0) < 0 && errno == EINTR) continue;
     server->process = 0;
+    server->frozen = false;
 }
 
 void redis_server_restart(struct redis_server *server)

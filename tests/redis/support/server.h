@@ -33,6 +33,7 @@ struct redis_options {
 
 struct redis_server {
     pid_t process; /* 0: away */
+    bool frozen;
     uint16_t port;
     char directory[64];
     char path[80]; /* of the unix socket */
