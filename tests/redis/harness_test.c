@@ -3,11 +3,9 @@
 #include "redis/support/server.h"
 #include "support/test.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +24,42 @@ TEST(redis_server, starts_answers_and_leaves_nothing)
     CHECK(redis_server_is_away(&server));
     CHECK_EQ(kill(process, 0), -1);
     CHECK_EQ(access(server.directory, F_OK), -1);
+}
+
+/* Even a frozen one. */
+TEST(redis_server, goes_with_its_program)
+{
+    struct redis_server *server =
+        mmap(NULL, sizeof *server, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(server != MAP_FAILED);
+    pid_t program = fork();
+    CHECK(program >= 0);
+    if (program == 0) {
+        redis_server_start(server, NULL);
+        redis_server_freeze(server);
+        raise(SIGKILL);
+    }
+    CHECK_EQ(waitpid(program, NULL, 0), program);
+    CHECK(server->frozen);
+    CHECK(AWAIT(redis_server_is_away(server), 5000));
+    CHECK(AWAIT(access(server->directory, F_OK) != 0, 5000));
+    munmap(server, sizeof *server);
+}
+
+/* A child that lives on has all descriptors of its parent; stop does not wait for it. */
+TEST(redis_server, stops_beside_a_forked_child)
+{
+    struct redis_server server;
+    redis_server_start(&server, NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        for (;;) pause();
+    }
+    redis_server_stop(&server);
+    CHECK_EQ(access(server.directory, F_OK), -1);
+    kill(child, SIGKILL);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
 }
 
 TEST(redis_server, takes_config_and_password)

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -62,11 +61,36 @@ static void create_clock(struct redis_server *server)
     close(descriptor);
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+/* Removes the directory at a line on its standard input, which stop writes, or at its end, which comes with that of
+ * this program, however it ends. A shell, since threads of this program may hold any lock when it forks. */
+static void become_keeper(int input, char *directory)
 {
-    (void)status, (void)kind, (void)place;
-    remove(path);
-    return 0;
+    static char script[] = "trap '' HUP INT TERM; read -r end; rm -rf -- \"$0\"";
+    dup2(input, STDIN_FILENO);
+    close_range(3, ~0U, 0);
+    execve("/bin/sh", (char *const[]) { (char *)"sh", (char *)"-c", script, directory, NULL },
+        (char *const[]) { (char *)"PATH=/usr/bin:/bin", NULL });
+    _exit(1);
+}
+
+static void create_directory(struct redis_server *server)
+{
+    int ends[2];
+    snprintf(server->directory, sizeof server->directory, "/tmp/weir-redis-XXXXXX");
+    if (!mkdtemp(server->directory)) redis_die("no directory in /tmp: %s", strerror(errno));
+    snprintf(server->path, sizeof server->path, "%s/socket", server->directory);
+    if (pipe2(ends, O_CLOEXEC) != 0) redis_die("no pipe: %s", strerror(errno));
+    const pid_t keeper = fork();
+    if (keeper < 0) redis_die("no process: %s", strerror(errno));
+    if (keeper == 0) become_keeper(ends[0], server->directory);
+    close(ends[0]);
+    server->keeper = keeper;
+    server->keeper_input = ends[1];
+}
+
+static void reap(pid_t process)
+{
+    while (waitpid(process, NULL, 0) < 0 && errno == EINTR) continue;
 }
 
 /* Why the server did not come, as far as it says so itself. */
@@ -118,9 +142,10 @@ static void launch(struct redis_server *server)
     char *const plain[] = { NULL }, *const shifted[] = { preload, clock, NULL };
     write_config(server);
     const pid_t parent = getpid();
-    server->process = fork();
-    if (server->process < 0) redis_die("no process: %s", strerror(errno));
-    if (server->process == 0) become_server(parent, config, server->options.clock ? shifted : plain);
+    const pid_t process = fork();
+    if (process < 0) redis_die("no process: %s", strerror(errno));
+    if (process == 0) become_server(parent, config, server->options.clock ? shifted : plain);
+    server->process = process;
 }
 
 static bool has_ended(struct redis_server *server)
@@ -144,9 +169,7 @@ static bool comes_up(struct redis_server *server)
 void redis_server_start(struct redis_server *server, const struct redis_options *options)
 {
     *server = (struct redis_server) { .options = options ? *options : (struct redis_options) { 0 } };
-    snprintf(server->directory, sizeof server->directory, "/tmp/weir-redis-XXXXXX");
-    if (!mkdtemp(server->directory)) redis_die("no directory in /tmp: %s", strerror(errno));
-    snprintf(server->path, sizeof server->path, "%s/socket", server->directory);
+    create_directory(server);
     if (server->options.clock) create_clock(server);
     for (int i = 0; i < TRIES; i++) {
         server->port = free_port();
@@ -159,7 +182,9 @@ void redis_server_stop(struct redis_server *server)
 {
     redis_server_kill(server);
     if (server->clock) munmap(server->clock, sizeof *server->clock);
-    nftw(server->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    if (write(server->keeper_input, "\n", 1) != 1) redis_die("the keeper of the directory is gone");
+    close(server->keeper_input); /* forked children may have it open too */
+    reap(server->keeper);
 }
 
 struct redis_address redis_server_unix(const struct redis_server *server)
@@ -203,7 +228,7 @@ void redis_server_kill(struct redis_server *server)
 {
     if (server->process == 0) return;
     kill(server->process, SIGKILL);
-    while (waitpid(server->process, NULL, 0) < 0 && errno == EINTR) continue;
+    reap(server->process);
     server->process = 0;
     server->frozen = false;
 }

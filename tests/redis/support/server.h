@@ -15,8 +15,8 @@
  *
  * Each function returns when what it says is so: started answers PING, frozen is stopped, killed is reaped. What
  * cannot be had ends the program with a message and the server's log. The server dies with the thread that
- * started it; only that thread's process may call what changes it. A program that dies leaves the directory
- * (/tmp/weir-redis-*) with the log. */
+ * started it; only that thread's process may call what changes it. The directory (/tmp/weir-redis-*) goes with
+ * the program too, however that ends. */
 #ifndef WEIR_TESTS_REDIS_SERVER_H
 #define WEIR_TESTS_REDIS_SERVER_H
 
@@ -37,6 +37,8 @@ struct redis_server {
     uint16_t port;
     char directory[64];
     char path[80]; /* of the unix socket */
+    pid_t keeper;  /* of the directory: removes it */
+    int keeper_input;
     struct redis_options options;
     struct clockshim *clock;
 };
