@@ -82,10 +82,20 @@ void history_add(const struct history *history, uint16_t kind, uint32_t object, 
     history_add_at(history, history_now_ns(), kind, object, a, b);
 }
 
-static uint64_t places(const struct history *history)
+/* Of so many taken, those that exist. */
+static uint64_t places(const struct history *history, uint64_t taken)
 {
-    uint64_t taken = __atomic_load_n(&history->file->taken, __ATOMIC_ACQUIRE);
     return taken < history->file->limit ? taken : history->file->limit;
+}
+
+static uint64_t taken_now(const struct history *history)
+{
+    return __atomic_load_n(&history->file->taken, __ATOMIC_ACQUIRE);
+}
+
+static bool is_written(const struct history_event *event)
+{
+    return __atomic_load_n(&event->at_ns, __ATOMIC_ACQUIRE) != 0;
 }
 
 static int by_time(const void *left, const void *right)
@@ -97,13 +107,13 @@ static int by_time(const void *left, const void *right)
 
 size_t history_read(const struct history *history, struct history_event **events)
 {
-    const uint64_t taken = places(history);
+    const uint64_t there = places(history, taken_now(history));
     size_t count = 0;
-    struct history_event *copy = malloc((taken + 1) * sizeof *copy);
+    struct history_event *copy = malloc((there + 1) * sizeof *copy);
     if (!copy) redis_die("history: no memory");
-    for (uint64_t i = 0; i < taken; i++) {
+    for (uint64_t i = 0; i < there; i++) {
         const struct history_event *event = &history->file->events[i];
-        if (__atomic_load_n(&event->at_ns, __ATOMIC_ACQUIRE) != 0) copy[count++] = *event;
+        if (is_written(event)) copy[count++] = *event;
     }
     qsort(copy, count, sizeof *copy, by_time);
     *events = copy;
@@ -112,9 +122,8 @@ size_t history_read(const struct history *history, struct history_event **events
 
 uint64_t history_missing(const struct history *history)
 {
-    uint64_t missing = __atomic_load_n(&history->file->taken, __ATOMIC_ACQUIRE);
-    for (uint64_t i = 0; i < places(history); i++) {
-        if (__atomic_load_n(&history->file->events[i].at_ns, __ATOMIC_ACQUIRE) != 0) missing--;
-    }
-    return missing;
+    const uint64_t taken = taken_now(history);
+    uint64_t written = 0;
+    for (uint64_t i = 0; i < places(history, taken); i++) written += is_written(&history->file->events[i]);
+    return taken - written;
 }
