@@ -5,7 +5,8 @@
  *
  * Exit status: 0; 1 if a bound was broken; 2 if it could not run. It leaves nothing behind. */
 #include "figures.h"
-#include "server.h"
+
+#include "redis/support/server.h"
 
 #include <weir/breaker.h>
 #include <weir/clock.h>
@@ -26,7 +27,8 @@
 
 static struct {
     struct arena *arena;
-    struct server server;
+    struct redis_server server;
+    char address[96]; /* for weir_redis_config */
     pid_t member[MEMBERS];
     unsigned victim; /* of PAUSED and MURDER; MEMBERS: none */
     struct phase_figures figures[PHASES];
@@ -41,7 +43,7 @@ static bool start_member(unsigned i)
 {
     fflush(NULL);
     fleet.member[i] = fork();
-    if (fleet.member[i] == 0) member_run(fleet.arena, i, fleet.server.address);
+    if (fleet.member[i] == 0) member_run(fleet.arena, i, fleet.address);
     return fleet.member[i] > 0;
 }
 
@@ -86,11 +88,11 @@ static void set_failing(unsigned from, unsigned to, uint32_t failing)
 static bool enter(enum phase phase)
 {
     switch (phase) {
-    case STOPPED: return kill(fleet.server.process, SIGSTOP) == 0;
-    case THAWED: return kill(fleet.server.process, SIGCONT) == 0;
-    case KILLED: server_kill(&fleet.server); return true;
-    case BACK: return server_start(&fleet.server);
-    case FLUSHED: return server_command(&fleet.server, "FLUSHALL");
+    case STOPPED: redis_server_freeze(&fleet.server); return true;
+    case THAWED: redis_server_thaw(&fleet.server); return true;
+    case KILLED: redis_server_kill(&fleet.server); return true;
+    case BACK: redis_server_restart(&fleet.server); return true;
+    case FLUSHED: redis_server_flush(&fleet.server); return true;
     case ONE_BAD: set_failing(0, 1, 1); return true;
     case ALL_BAD: set_failing(0, MEMBERS, 1); return true;
     case WELL: set_failing(0, MEMBERS, 0); return true;
@@ -190,7 +192,8 @@ static bool everybody_is_up(void)
 
 static bool run(double seconds)
 {
-    if (!server_start(&fleet.server)) return false;
+    redis_server_start(&fleet.server, NULL);
+    snprintf(fleet.address, sizeof fleet.address, "unix:%s", fleet.server.path);
     for (unsigned i = 0; i < MEMBERS; i++) {
         if (!start_member(i)) return false;
     }
@@ -215,8 +218,7 @@ static bool end(void)
         waitpid(fleet.member[i], &status, 0);
         good &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
     }
-    server_kill(&fleet.server);
-    server_remove(&fleet.server);
+    redis_server_stop(&fleet.server);
     if (!good) fprintf(stderr, "weir-fleet: a member ended badly\n");
     return good;
 }
@@ -237,7 +239,7 @@ int main(int count, char **arguments)
     }
     fleet.arena = mmap(NULL, sizeof *fleet.arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (fleet.arena == MAP_FAILED) return perror("weir-fleet: mmap"), 2;
-    bool ran = server_prepare(&fleet.server) && run(seconds);
+    bool ran = run(seconds);
     if (!end() || !ran) return 2;
     figures_measure(fleet.arena, fleet.figures);
     report_table(fleet.figures);
