@@ -218,7 +218,10 @@ static void apply(struct fleet_breaker *breaker, const int64_t *number, uint64_t
     breaker->fresh_ns = time_add(sent_ns, breaker->hold_ns);
     if (epoch > breaker->epoch) begin_epoch(breaker, number, now_ns);
     else if (breaker->put_off) impose(breaker, now_ns);
-    if (epoch == breaker->epoch && number[PROBES] > 0) take_turn(breaker, (uint32_t)number[PROBES], sent_ns);
+    bool granted = epoch == breaker->epoch && number[PROBES] > 0;
+    bool marked = word_is_fleets(atomic_load_acquire(&words(breaker)->word));
+    if (granted && !breaker->turn.mine && !marked) impose(breaker, now_ns);
+    if (granted) take_turn(breaker, (uint32_t)number[PROBES], sent_ns);
     else breaker->turn.mine = false;
     hold(breaker, now_ns);
 }
@@ -335,6 +338,17 @@ static void tell_turn(
     else if (after_turn(breaker, word) == 0) told->won = word_won(word);
 }
 
+/* A call was refused for want of a turn. Or it closed by its own proof while cut off, and the fleet did not: it refuses
+ * nobody, but has to show that proof, or a fleet of which all did so would stay open for ever. */
+static bool wants_turn(const struct fleet_breaker *breaker, uint64_t word)
+{
+    if (breaker->turn.mine) return false;
+    bool refused = atomic_swap_acq_rel(&words(breaker)->wanted, UINT64_C(0)) != 0;
+    bool closed_alone = word_state(word) == CLOSED || word_state(word) == RAMP;
+    if (breaker->state == FLEET_CLOSED || breaker->put_off) closed_alone = false;
+    return refused || closed_alone;
+}
+
 static struct telling telling_of(struct fleet_breaker *breaker, uint64_t now_ns)
 {
     struct telling told = { 0 };
@@ -342,7 +356,7 @@ static struct telling telling_of(struct fleet_breaker *breaker, uint64_t now_ns)
     uint64_t word = atomic_load_acquire(&state->word);
     tell_evidence(breaker, word, now_ns, &told);
     tell_turn(breaker, word, now_ns, &told);
-    if (!breaker->turn.mine) told.want = atomic_swap_acq_rel(&state->wanted, UINT64_C(0)) != 0;
+    told.want = wants_turn(breaker, word);
     return told;
 }
 

@@ -280,6 +280,25 @@ TEST(fleet_breaker, it_goes_on_alone_when_its_lane_is_down)
     drop(&instance, now);
 }
 
+TEST(fleet_breaker, what_closed_while_cut_off_proves_it_to_the_fleet)
+{
+    begin();
+    answer(1, OPEN_NOW, 0, 0);
+    report_lane(&instance, WEIR_LANE_DOWN, now += WEIR_MS);
+    calls(2, WEIR_OK);
+    report_lane(&instance, WEIR_LANE_UP, now);
+    CHECK(pull(&instance, &ask, now));
+    CHECK_EQ(ask.number[Q_WANT], 1); /* nobody was refused */
+    answer(2, HALF_OPEN_NOW, 3000, 2);
+    CHECK(word_is_fleets(word_now(&instance)));
+    now += WEIR_MS; /* instants are rounded up */
+    calls(2, WEIR_OK);
+    CHECK_EQ(next()[Q_WON], 2);
+    answer(3, CLOSED_NOW, 0, 0);
+    CHECK_EQ(stats().state, WEIR_BREAKER_CLOSED);
+    drop(&instance, now);
+}
+
 TEST(fleet_breaker, refused_and_broken_answers_degrade)
 {
     static const struct weir_answer broken[] = {
