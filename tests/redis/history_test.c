@@ -33,11 +33,16 @@ static void reap(pid_t child)
     CHECK_EQ(status, 0);
 }
 
+static int gate[2]; /* closed: they begin, at once */
+
 /* Half of them comes by the file, as after exec, half by fork. */
 static void write_all(struct history *history, const char *path, uint16_t process)
 {
     if (process % 2 == 0) history_join(history, path, process);
     history->process = process;
+    char none;
+    close(gate[1]);
+    if (read(gate[0], &none, 1) != 0) _exit(1);
     for (int64_t i = 0; i < EACH; i++) history_add(history, 7, process * 10U, i, -i);
 }
 
@@ -50,7 +55,10 @@ TEST(redis_history, merges_processes_without_loss)
     int64_t next[PROCESSES + 1] = { 0 };
     close(mkstemp(path));
     history_create(&history, path, PROCESSES * EACH);
+    CHECK_EQ(pipe(gate), 0);
     for (uint16_t i = 0; i < PROCESSES; i++) children[i] = spawn(write_all, &history, path, i + 1);
+    close(gate[0]);
+    close(gate[1]);
     for (int i = 0; i < PROCESSES; i++) reap(children[i]);
     CHECK_EQ(history_missing(&history), 0);
     CHECK_EQ(history_read(&history, &events), PROCESSES * EACH);

@@ -219,6 +219,11 @@ TEST(redis_proxy, half_closes)
     CHECK_STR(answer.text, "closed");
     CHECK(redis_client_send(&client, "INCR", "n")); /* this direction goes on */
     CHECK(AWAIT(redis_integer(&server, "GET", "n") == 2, 5000));
+    proxy_set(proxy, &(struct proxy_faults) { .requests = { .end = PROXY_HALF_CLOSES, .after = 0 } });
+    reopen(5000);
+    redis_client_ask(&client, &answer, "INCR", "n"); /* the server sees an end, and ends */
+    CHECK_STR(answer.text, "closed");
+    CHECK_EQ(redis_integer(&server, "GET", "n"), 2);
     end();
 }
 
@@ -261,6 +266,24 @@ TEST(redis_proxy, injects_breaks_and_refuses)
     proxy_set(proxy, &(struct proxy_faults) { .refuse = true });
     CHECK(is_refused());
     CHECK_EQ(proxy_counts(proxy).refused, 1);
+    end();
+}
+
+/* What a server leaves unread makes its end a reset, and so it comes through. */
+TEST(redis_proxy, passes_a_reset_on)
+{
+    begin();
+    const struct redis_address address = redis_server_tcp(&server);
+    proxy_point(proxy, &address);
+    reopen(5000);
+    redis_client_ask(&client, &answer, "PING");
+    redis_server_freeze(&server);
+    CHECK(redis_client_send(&client, "PING"));
+    CHECK(AWAIT(proxy_counts(proxy).requests == 3, 5000));
+    redis_server_kill(&server);
+    redis_client_await(&client, &answer);
+    CHECK_STR(answer.text, "Connection reset by peer");
+    CHECK(!redis_client_send(&client, "PING")); /* and no SIGPIPE */
     end();
 }
 
