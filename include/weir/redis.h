@@ -45,7 +45,7 @@ struct weir_redis_config {
     uint64_t command_ns; /* no answer for so long: the connection is given up; 10 ms..10 s; default: 250 ms */
     uint64_t slow_ns; /* no answer for so long: the link is SLOW; 1 ms..command_ns; default: 20 ms, or that */
     uint64_t connect_ns;       /* for connecting and the handshake; 10 ms..60 s; default: 1 s */
-    uint64_t reconnect_max_ns; /* longest wait between two attempts to connect; 10 ms..60 s; default: 2 s */
+    uint64_t reconnect_max_ns; /* longest wait between two attempts to connect; 10 ms..60 s; default: 1 s */
     const struct weir_share_sink *sink; /* what changed; default: nobody is told */
     uint64_t instance[2];               /* who this process is, unlike all others; default: drawn at random */
 };

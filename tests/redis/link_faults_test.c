@@ -158,8 +158,9 @@ static void begin(struct scene *of, bool thread)
     of->thread = thread;
     redis_server_start(&of->server, NULL);
     struct weir_share_sink sink = { note, &of->told };
-    of->link =
-        link_with((struct weir_redis_config) { .thread = thread, .sink = &sink }, unix_of(&of->server).text);
+    of->link = link_with(
+        (struct weir_redis_config) { .thread = thread, .sink = &sink, .reconnect_max_ns = 10 * WEIR_MS },
+        unix_of(&of->server).text);
     CHECK_EQ(asker_start(&of->asker, of->link, "asker", WEIR_LANE_BULK, WEIR_MS), WEIR_E_NONE);
     UNTIL(of->link, thread, SEEN(of->asker.answered) >= 5);
 }

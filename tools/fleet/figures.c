@@ -39,7 +39,10 @@ static void measure_bucket(
     double queue = 0;
     for (int member; (member = earliest(arena, bucket, next)) >= 0; next[member]++) {
         uint64_t at_ns = arena->member[member].admits[bucket].at_ns[next[member]];
-        struct phase_figures *figure = &figures[phase_at(arena, at_ns)];
+        enum phase phase = phase_at(arena, at_ns);
+        struct phase_figures *figure = &figures[phase];
+        bool begins = at_ns >= arena->begin_ns[phase] && last_ns < arena->begin_ns[phase];
+        if (begins && phase != THAWED && phase != BACK) queue = 0;
         queue -= (double)(at_ns - last_ns) * RATE_PER_S / 1e9;
         if (queue < 0) queue = 0;
         queue += 1;
@@ -81,10 +84,14 @@ void figures_measure(const struct arena *arena, struct phase_figures figures[PHA
         struct phase_figures *figure = &figures[i];
         bool away = store_was_away((enum phase)i);
         figure->seconds = (double)(arena->begin_ns[i + 1] - arena->begin_ns[i]) / 1e9;
-        figure->excess_bound[STRICT] = RATE_BURST * (away ? 2 : 1);
-        figure->excess_bound[RELAXED] = figure->excess_bound[STRICT] + RATE_LEASES;
+        for (enum bucket bucket = RELAXED; bucket < BUCKETS; bucket++) {
+            figure->excess_bound[bucket] = RATE_BURST * (away ? 2 : 1) + figure->shares[bucket];
+        }
+        figure->excess_bound[RELAXED] += RATE_LEASES;
         figure->in_use_max = arena->in_use_max[i];
         figure->in_use_bound = away ? 2 * PERMITS : PERMITS;
+        if (i == PAUSED) figure->in_use_bound += WORKERS;
+        if (i == MURDER) figure->in_use_bound += PERMITS / MEMBERS;
         figure->open_bound = i == ONE_BAD ? 1 : i == ALL_BAD || i == WELL ? MEMBERS : 0;
         figure->writes = arena->resource.writes[i];
         measure_times(arena, (enum phase)i, TIMED_SHARED, room, figure->shared_us);

@@ -1,12 +1,13 @@
 /* From what the members wrote down to figures, and what they must stay within.
  *
- * The rate: of all windows of any length that end in a phase, how far the calls let in exceed RATE_PER_S times the window's
- * length. That is at most (docs/sharing.md has the reasons):
+ * The rate: of all windows of any length that lie in a phase (thawed and back: or begin in the phase before), how far the
+ * calls let in exceed RATE_PER_S times the window's length. That is at most (docs/sharing.md has the reasons):
  *     strict    the burst
- *     relaxed   the burst and what all members held unspent when the window began
- *     from the moment Redis stops answering until a phase after it is back, and after it lost its memory: the burst once
- *     more, as the bucket in Redis grows, or is full again, while members live on their shares
- * Permits: the limit; while Redis is away and when it comes back, those in use beside the shares: twice the limit. */
+ *     relaxed   the burst and what all members may hold unspent when the window begins
+ *     Redis is away, back, or has lost its memory: the burst once more, as the bucket in Redis grows, or is full again,
+ *     while members live on their shares; and what the shares of those that have not found it again add while others have
+ * Permits: the limit. Redis is away or back: twice that, as those in use come beside the shares. A member that is stopped, or
+ * comes new: what it has in use, or its share, besides. */
 #ifndef FLEET_FIGURES_H
 #define FLEET_FIGURES_H
 
@@ -17,6 +18,7 @@ struct phase_figures {
     double rate[BUCKETS];   /* calls let in a second */
     double excess[BUCKETS]; /* the most of any window, in calls */
     double excess_bound[BUCKETS];
+    double shares[BUCKETS];           /* calls that members without Redis may let in while others have it */
     double shared_us[2], local_us[2]; /* p50 and p99 of a decision */
     uint32_t in_use_max, in_use_bound;
     unsigned open_max; /* breakers that were open at once, by the parent's look every 2 ms */

@@ -6,7 +6,7 @@
  * Exit status: 0; 1 if a bound was broken; 2 if it could not run. It leaves nothing behind. */
 #include "figures.h"
 
-#include "redis/support/server.h"
+#include "support/server.h"
 
 #include <weir/breaker.h>
 #include <weir/clock.h>
@@ -140,6 +140,21 @@ static bool is_whole(uint64_t since_ns)
     return count_open() == 0 && __atomic_load_n(&fleet.arena->resource.last_ns, __ATOMIC_RELAXED) > since_ns;
 }
 
+/* What members that are without Redis may let in beside those that are not, since the last look. */
+static void count_shares(struct phase_figures *figure, uint64_t passed_ns)
+{
+    for (int bucket = 0; bucket < BUCKETS; bucket++) {
+        unsigned without = 0;
+        for (int i = 0; i < MEMBERS; i++) {
+            if (fleet.member[i] == 0) continue;
+            uint32_t state = __atomic_load_n(&fleet.arena->member[i].share[bucket], __ATOMIC_RELAXED);
+            without += state != WEIR_SHARE_SHARED && state != WEIR_SHARE_SLOW;
+        }
+        if (without == MEMBERS) continue;
+        figure->shares[bucket] += (double)without / MEMBERS * RATE_PER_S * (double)passed_ns / 1e9;
+    }
+}
+
 static void look(struct phase_figures *figure, uint64_t began_ns, uint64_t healed_ns)
 {
     unsigned open = count_open();
@@ -167,7 +182,10 @@ static bool run_phase(enum phase phase, double seconds)
     bool halfway = phase == PAUSED || phase == MURDER;
     uint64_t length_ns = (uint64_t)(seconds * 1e9), half_ns = began_ns + length_ns / 2;
     if (!halfway) healed_ns = now();
+    uint64_t last_ns = began_ns;
     for (uint64_t at_ns; (at_ns = now()) < began_ns + length_ns; usleep(2000)) {
+        count_shares(figure, at_ns - last_ns);
+        last_ns = at_ns;
         if (healed_ns == 0 && at_ns >= half_ns) {
             if (!heal(phase)) return false;
             healed_ns = now();
@@ -198,6 +216,7 @@ static bool run(double seconds)
         if (!start_member(i)) return false;
     }
     if (!everybody_is_up()) return false;
+    fleet.arena->in_use_max[HEALTHY] = 0; /* so far each lived on its share */
     for (int phase = 0; phase < PHASES; phase++) {
         if (!run_phase((enum phase)phase, seconds / PHASES)) {
             fprintf(stderr, "weir-fleet: %s: could not be brought about\n", phase_names[phase]);
