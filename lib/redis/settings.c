@@ -46,7 +46,7 @@ static enum weir_error read_times(const struct weir_redis_config *c, struct sett
     error = range("connect_ns", c->connect_ns, WEIR_S, 10 * WEIR_MS, 60 * WEIR_S, &s->connect_ns);
     if (error != WEIR_E_NONE) return error;
     return range(
-        "reconnect_max_ns", c->reconnect_max_ns, 2 * WEIR_S, 10 * WEIR_MS, 60 * WEIR_S, &s->reconnect_max_ns);
+        "reconnect_max_ns", c->reconnect_max_ns, WEIR_S, 10 * WEIR_MS, 60 * WEIR_S, &s->reconnect_max_ns);
 }
 
 /* Names and credentials; the text of an error never holds what was given. */

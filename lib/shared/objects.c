@@ -185,7 +185,8 @@ void shared_mark(struct shared *object)
 void shared_ring(struct shared *object)
 {
     struct weir_link *link = object->link;
-    if (link->process != process_generation()) return; /* the parent's carrier has nothing to do for a child */
+    if (link->process != process_generation())
+        return; /* the parent's carrier has nothing to do for a child */
     uint32_t before = atomic_swap_acq_rel(&object->rung, (uint32_t)RUNG);
     if (before == NOT_RUNG) push(link, object);
     if (before != RUNG) link->carrier.ring(link->carrier.argument);
