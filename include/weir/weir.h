@@ -9,10 +9,12 @@
 #include <weir/fallback.h>
 #include <weir/gate.h>
 #include <weir/guard.h>
+#include <weir/lock.h>
 #include <weir/pipeline.h>
 #include <weir/rate.h>
 #include <weir/retry.h>
 #include <weir/run.h>
+#include <weir/share.h>
 #include <weir/timeout.h>
 
 #endif

@@ -20,7 +20,7 @@ struct lane *lane_create(
     lane->node = node;
     lane->which = which;
     lane->settings = settings;
-    lane->random = mix64(instance[0] + instance[1] + 2 * node + which);
+    lane->random = mix64(instance[0] + instance[1] + UINT64_C(2) * node + which);
     return lane;
 }
 
@@ -48,7 +48,11 @@ void lane_note(struct lane *lane, enum weir_redis_error error, const char *text)
         text = "an error that holds the password";
     }
     lane->stats.errors[error]++;
-    for (; *text != '\0' && to != end; text++) *to++ = *text >= ' ' && *text <= '~' ? *text : '?';
+    for (; *text != '\0' && to != end; text++) {
+        char c = *text;
+        if (c < ' ' || c > '~') c = '?';
+        *to++ = c;
+    }
     *to = '\0';
 }
 

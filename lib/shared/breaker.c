@@ -38,7 +38,7 @@ enum { FLEET_CLOSED, FLEET_OPEN, FLEET_HALF_OPEN };
 #define POLL_NS WEIR_S       /* between questions, of who has nothing to tell */
 #define HOLD_NS (2 * WEIR_S) /* at least */
 #define PRESENCE_NS (4 * WEIR_S)
-#define LEFT_MAX_MS (24 * 3600 * 1000)
+#define LEFT_MAX_MS INT64_C(86400000)
 
 struct turn {
     bool mine;
