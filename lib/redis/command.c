@@ -222,6 +222,7 @@ static bool answer_question(
     struct weir_answer answer;
     if (reply->self.type == REDIS_REPLY_ERROR) return answer_error(lane, command, reply->self.text, now);
     if (question_answer((enum weir_ask_kind)command->ask.kind, reply, &answer)) {
+        if (answer.kind == WEIR_ANSWER_ERROR) lane_note(lane, WEIR_REDIS_OTHER, "a number that none can be");
         weir_link_answer(lane->link, command->ask.ticket, &answer, now);
         lane->turns++;
         return true;

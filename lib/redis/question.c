@@ -92,7 +92,7 @@ bool question_answer(enum weir_ask_kind kind, const struct reply *reply, struct 
     for (size_t i = 0; i < reply->elements; i++) {
         int64_t number = reply->element[i].integer;
         if (reply->element[i].type != REDIS_REPLY_INTEGER) return false;
-        if (number <= -NUMBER_END || number >= NUMBER_END) return false;
+        if (number <= -NUMBER_END || number >= NUMBER_END) answer->kind = WEIR_ANSWER_ERROR;
         answer->number[i] = number;
     }
     bool old = kinds[kind].lane == WEIR_LANE_BULK && answer->count == 1 && answer->number[0] == -1;

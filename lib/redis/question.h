@@ -25,7 +25,8 @@ enum script question_script(enum weir_ask_kind kind);
 bool question_is_of_lane(enum script script, enum weir_lane lane);
 /* sha and space must outlive the question. */
 void question_make(struct question *question, const struct weir_ask *ask, const char *space, const char *sha);
-/* False: that is no answer to a question of that kind. */
+/* False: that is no answer to a question of that kind. A number that none can be, of a script whose key holds nonsense,
+ * makes it an ERROR. */
 bool question_answer(enum weir_ask_kind kind, const struct reply *reply, struct weir_answer *answer);
 
 #endif
