@@ -25,6 +25,8 @@ struct phase_figures {
     unsigned open_bound;
     double open_s,
         recover_s; /* until all were open; until all is shared, closed and locked again; NAN: did not happen */
+    double
+        stall_s; /* the longest time between two looks of the parent, which sleeps 2 ms: the machine's own part */
     struct writes writes;
     uint32_t holder;
     uint64_t token;

@@ -184,6 +184,7 @@ static bool run_phase(enum phase phase, double seconds)
     if (!halfway) healed_ns = now();
     uint64_t last_ns = began_ns;
     for (uint64_t at_ns; (at_ns = now()) < began_ns + length_ns; usleep(2000)) {
+        figure->stall_s = fmax(figure->stall_s, (double)(at_ns - last_ns) / 1e9);
         count_shares(figure, at_ns - last_ns);
         last_ns = at_ns;
         if (healed_ns == 0 && at_ns >= half_ns) {
