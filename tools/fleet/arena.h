@@ -59,6 +59,7 @@ struct member {
     struct admits admits[BUCKETS];
     struct samples samples[PHASES][TIMEDS];
     uint32_t failing;  /* its calls fail */
+    uint32_t holding;  /* the lock, and writes */
     uint32_t in_use;   /* permits */
     uint32_t breaker;  /* enum weir_breaker_state */
     uint32_t share[4]; /* enum weir_share_state: relaxed, strict, breaker, bulkhead */

@@ -52,19 +52,17 @@ static bool start_member(unsigned i)
 /* Stops the member that holds the lock, but not while it has the turn at the resource, which would stop all. */
 static void pause_holder(void)
 {
-    for (;;) {
+    for (fleet.victim = MEMBERS; fleet.victim == MEMBERS; usleep(1000)) {
         uint32_t holder = __atomic_load_n(&fleet.arena->resource.holder, __ATOMIC_RELAXED);
-        if (holder != 0) {
-            pid_t process = fleet.member[holder - 1];
-            kill(process, SIGSTOP);
-            int status;
-            waitpid(process, &status, WUNTRACED);
-            uint32_t turn = __atomic_load_n(&fleet.arena->resource.turn, __ATOMIC_ACQUIRE);
-            fleet.victim = holder - 1;
-            if (turn != (uint32_t)process) return;
-            kill(process, SIGCONT);
-        }
-        usleep(1000);
+        if (holder == 0) continue;
+        pid_t process = fleet.member[holder - 1];
+        int status;
+        kill(process, SIGSTOP);
+        waitpid(process, &status, WUNTRACED);
+        uint32_t turn = __atomic_load_n(&fleet.arena->resource.turn, __ATOMIC_ACQUIRE);
+        uint32_t holding = __atomic_load_n(&fleet.arena->member[holder - 1].holding, __ATOMIC_RELAXED);
+        if (holding != 0 && turn != (uint32_t)process) fleet.victim = holder - 1;
+        else kill(process, SIGCONT);
     }
 }
 
@@ -75,6 +73,7 @@ static void bury(unsigned i)
     struct member *member = &fleet.arena->member[i];
     __atomic_sub_fetch(&fleet.arena->in_use, member->in_use, __ATOMIC_RELAXED);
     member->in_use = 0;
+    member->holding = 0;
     member->up = 0;
     fleet.member[i] = 0;
 }
@@ -105,7 +104,13 @@ static bool enter(enum phase phase)
     }
 }
 
-/* In the middle of a phase: the fault is over, where it is not the next phase that ends it. */
+/* Within a phase: the fault is over, where it is not the next phase that ends it. */
+static uint64_t fault_ns(enum phase phase)
+{
+    if (phase == PAUSED) return (LEASE_MS + GRACE_MS + 200) * WEIR_MS;
+    return phase == MURDER ? 300 * WEIR_MS : 0;
+}
+
 static bool heal(enum phase phase)
 {
     if (phase == PAUSED) return kill(fleet.member[fleet.victim], SIGCONT) == 0;
@@ -170,6 +175,13 @@ static void look(struct phase_figures *figure, uint64_t began_ns, uint64_t heale
     }
 }
 
+/* A short phase lasts until it has recovered, or has had the time for it. */
+static bool goes_on(const struct phase_figures *figure, enum phase phase, uint64_t now_ns, uint64_t healed_ns)
+{
+    if (phase == STOPPED || phase == KILLED || phase == ALL_BAD || !isnan(figure->recover_s)) return false;
+    return now_ns < healed_ns + 3 * WEIR_S;
+}
+
 static bool run_phase(enum phase phase, double seconds)
 {
     struct phase_figures *figure = &fleet.figures[phase];
@@ -179,15 +191,13 @@ static bool run_phase(enum phase phase, double seconds)
     fleet.arena->begin_ns[phase] = began_ns;
     __atomic_store_n(&fleet.arena->phase, phase, __ATOMIC_RELAXED);
     if (!enter(phase)) return false;
-    bool halfway = phase == PAUSED || phase == MURDER;
-    uint64_t length_ns = (uint64_t)(seconds * 1e9), half_ns = began_ns + length_ns / 2;
-    if (!halfway) healed_ns = now();
-    uint64_t last_ns = began_ns;
-    for (uint64_t at_ns; (at_ns = now()) < began_ns + length_ns; usleep(2000)) {
+    uint64_t end_ns = began_ns + (uint64_t)(seconds * 1e9), heal_ns = now() + fault_ns(phase),
+             last_ns = began_ns;
+    for (uint64_t at_ns; (at_ns = now()) < end_ns || goes_on(figure, phase, at_ns, healed_ns); usleep(2000)) {
         figure->stall_s = fmax(figure->stall_s, (double)(at_ns - last_ns) / 1e9);
         count_shares(figure, at_ns - last_ns);
         last_ns = at_ns;
-        if (healed_ns == 0 && at_ns >= half_ns) {
+        if (healed_ns == 0 && at_ns >= heal_ns) {
             if (!heal(phase)) return false;
             healed_ns = now();
         }

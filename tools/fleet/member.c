@@ -167,18 +167,23 @@ static void write_resource(struct weir_fence fence)
     __atomic_store_n(&resource->turn, 0, __ATOMIC_RELEASE);
 }
 
-/* Every second holder does not look before it writes: a careless one, for the fence to catch. */
-static void hold(struct weir_fence fence, bool careful)
+/* Every second holder, and in PAUSED each, does not look before it writes: a careless one, for the fence to catch. */
+static bool is_careless(unsigned turn)
 {
-    for (uint64_t end_ns = now() + HOLD_NS; now() < end_ns && !stopped();) {
-        if (careful && weir_lock_check(self.lock) == WEIR_LOCK_LOST) return;
+    return turn % 2 != 0 || LOAD(&self.arena->phase) == PAUSED;
+}
+
+static void hold(struct weir_fence fence, unsigned turn)
+{
+    STORE(&self.mine->holding, 1);
+    bool lost = false;
+    for (uint64_t end_ns = now() + HOLD_NS; !lost && now() < end_ns && !stopped();) {
         write_resource(fence);
         sleep_until(now() + WRITE_NS);
-        if (!careful && weir_lock_check(self.lock) == WEIR_LOCK_LOST) {
-            write_resource(fence);
-            return;
-        }
+        lost = weir_lock_check(self.lock) == WEIR_LOCK_LOST;
+        if (lost && is_careless(turn)) write_resource(fence);
     }
+    STORE(&self.mine->holding, 0);
 }
 
 static void *keep(void *nothing)
@@ -187,7 +192,7 @@ static void *keep(void *nothing)
         struct weir_fence fence;
         struct weir_outcome outcome = weir_lock_acquire(self.lock, NULL, now() + 500 * WEIR_MS, &fence);
         if (outcome.status != WEIR_OK) continue;
-        hold(fence, turn % 2 == 0);
+        hold(fence, turn);
         enum weir_error error = weir_lock_release(self.lock, now() + 50 * WEIR_MS);
         (void)error; /* not known yet: it goes on in the background */
     }
