@@ -127,6 +127,34 @@ static void heavy_and_lowered(uint32_t thread)
     else if (world_enter(1)) world_leave(1);
 }
 
+static void create_lapsed(void)
+{
+    world_create();
+    world_lapse();
+}
+
+/* Thread 0's permit is handed to nobody before the lease is there; then thread 1 gets it. */
+static void third_lends(uint32_t thread)
+{
+    if (thread == 2) world_lend(1);
+    else first_leaves(thread);
+}
+
+/* The new lease is for less than the old one was: nobody is let in by the old limit. */
+static void first_lends_less(uint32_t thread)
+{
+    if (thread == 0) world_lend(1);
+    else if (world_enter_or_leave(thread)) world_leave(thread);
+}
+
+static void step_lent_one(void)
+{
+    const struct bulkhead_state *state = bulkhead->state;
+    EXPLORE_CHECK(world.held <= 1);
+    if (((const struct bulkhead_config *)bulkhead->config)->cells == 0)
+        EXPLORE_CHECK((uint32_t)state->word <= 1);
+}
+
 /* Two hands on the limit at once. */
 static void two_set(uint32_t thread)
 {
@@ -202,6 +230,10 @@ static const struct scenario scenarios[] = {
         .argument = SETUP(ONE_WORD, 2, 2, .weight = { 2, 2 }) },
     { "limit/too_heavy", 3, world_create, heavy_and_lowered, NULL, world_end,
         .argument = SETUP(ONE_WORD, 2, 1, .held = { 1 }, .weight = { 0, 2 }) },
+    { "lease/comes", 3, create_lapsed, third_lends, NULL, world_end, .bound = 3,
+        .argument = SETUP(ONE_WORD, 1, 1, .held = { 1 }) },
+    { "lease/of_less", 3, create_lapsed, first_lends_less, step_lent_one, world_end, .bound = 2,
+        .argument = SETUP(ONE_WORD, 2, 1) },
     { "limit/two_set", 4, world_create, two_set, step_two_set, world_end, .bound = 3,
         .argument = SETUP(ONE_WORD, 2, 0) },
     { "sharded/3x1", 3, world_create, pass, world_step, world_end, .never_waits = true,
@@ -220,6 +252,10 @@ static const struct scenario scenarios[] = {
         .argument = SETUP(SHARDED, 2, 1, .held = { 0, 1 }, .weight = { 2, 1, 1 }) },
     { "sharded/gather_and_wait", 3, world_create, pass, world_step, world_end, .bound = 2,
         .argument = SETUP(SHARDED, 3, 2, .weight = { 1, 2, 3 }) },
+    { "sharded/lease_comes", 3, create_lapsed, third_lends, NULL, world_end, .bound = 3,
+        .argument = SETUP(SHARDED, 1, 1, .held = { 1 }) },
+    { "sharded/lease_of_less", 3, create_lapsed, first_lends_less, step_lent_one, world_end, .bound = 2,
+        .argument = SETUP(SHARDED, 2, 1) },
     { "sharded/lowered", 3, world_create, third_lowers, world_step, world_end, .bound = 4,
         .argument = SETUP(SHARDED, 2, 0, .ordered = true) },
     { "sharded/lowered_and_raised", 3, world_create, lower_and_raise, NULL, world_end, .bound = 2,

@@ -192,6 +192,19 @@ void world_set_limit(uint32_t limit)
     world.lowered = limit;
 }
 
+void world_lapse(void)
+{
+    const struct bulkhead_terms terms = { setup()->limit, 1, 0, false };
+    bulkhead_set_terms(bulkhead->config, bulkhead->state, &terms, 0);
+}
+
+void world_lend(uint32_t limit)
+{
+    const struct bulkhead_terms terms = { limit, 1, WEIR_NEVER - 1, false };
+    explore_progress();
+    if (bulkhead_set_terms(bulkhead->config, bulkhead->state, &terms, 0)) policy_post(bulkhead);
+}
+
 /* ---- the world ---- */
 
 void world_create(void)

@@ -45,6 +45,8 @@ bool world_wait(uint32_t thread);   /* who has begun to */
 void world_cancel(uint32_t thread); /* leaves the queue by a settle, or what it got meanwhile */
 void world_leave(uint32_t thread);
 void world_set_limit(uint32_t limit);
+void world_lapse(void); /* shared, and its lease has ended: before any thread runs */
+void world_lend(uint32_t limit);
 
 void world_step(void); /* words and ghosts against the limit, as long as it is not changed */
 void world_end(void);  /* everything is free, nobody is anywhere */

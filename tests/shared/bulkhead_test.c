@@ -102,6 +102,20 @@ TEST(shared_bulkhead, nobody_is_let_in_after_the_lease)
     }
 }
 
+TEST(shared_bulkhead, a_free_permit_is_none_after_the_lease)
+{
+    IN_BOTH_FORMS(form)
+    {
+        desk_open(&desk, BULKHEAD(.limit = 8, .form = form), SHARE(.away = WEIR_AWAY_CLOSED));
+        desk_report(&desk, WEIR_LANE_UP, START);
+        desk_grant(&desk, 1, 2, START);
+        CHECK(enters(START + LEASE_GOOD - 1));
+        CHECK(!enters(START + LEASE_GOOD));
+        CHECK_EQ(stats_of(desk.pipeline).in_use, 0);
+        desk_close(&desk, START + LEASE_GOOD);
+    }
+}
+
 /* The away limit is in force a little earlier, so that a call of a driven link meets no end. */
 TEST(shared_bulkhead, a_lease_that_nobody_renews_lapses)
 {
