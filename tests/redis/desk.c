@@ -161,6 +161,7 @@ void desk_close(struct desk *desk)
     shared_leave(&desk->asker->shared);
     weir_link_close(desk->link, desk->now);
     weir_link_release(desk->link);
+    memset(&desk->settings, 0, sizeof desk->settings); /* the next one sets its own */
 }
 
 /* ---- driven ---- */

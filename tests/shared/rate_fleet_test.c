@@ -210,6 +210,7 @@ static void check(uint64_t slack, uint64_t percent)
 
 TEST(rate_fleet, strict_no_window_has_one_more)
 {
+    f.losing = false;
     f.lag_ns = 2 * WEIR_MS;
     LIMIT(.permits = 1000, .burst = 60, .form = WEIR_FORM_SINGLE);
     SHARE(.away = WEIR_AWAY_CLOSED, .strict = true, .lease_ns = 200 * WEIR_MS);
@@ -231,6 +232,7 @@ TEST(rate_fleet, strict_whatever_gets_lost)
 
 TEST(rate_fleet, relaxed_as_many_more_as_can_be_lent)
 {
+    f.losing = false;
     f.lag_ns = 2 * WEIR_MS;
     LIMIT(.permits = 1000, .burst = 60, .form = WEIR_FORM_SINGLE);
     SHARE(.away = WEIR_AWAY_CLOSED, .lease_max = 8, .lease_ns = 200 * WEIR_MS);
@@ -243,6 +245,7 @@ TEST(rate_fleet, relaxed_as_many_more_as_can_be_lent)
 /* Each adds its share of the rate while it is away. */
 TEST(rate_fleet, away_its_share_adds_no_more_than_the_rate_once)
 {
+    f.losing = false;
     f.lag_ns = 2 * WEIR_MS;
     LIMIT(.permits = 1000, .burst = 60, .form = WEIR_FORM_SINGLE);
     SHARE(.away = WEIR_AWAY_SHARE, .instances = MEMBERS, .lease_ns = 200 * WEIR_MS);
