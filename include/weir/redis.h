@@ -57,7 +57,7 @@ WEIR_CONFIG_INIT(weir_redis_config)
 WEIR_API WEIR_MUST_USE enum weir_error weir_redis_create(
     const struct weir_redis_config *config, struct weir_link **link);
 
-/* Ends it: asks what is shared to give back what it holds (leases, permits, locks), for within_ns at most (0: not at
+/* Ends it: asks what is shared to give back what it holds (leases, permits; a lock is its holder's to release), for within_ns at most (0: not at
  * all; what is held then ends with its lease), stops the thread, closes the connections; all is DETACHED, your reference
  * is gone. Blocks for within_ns + command_ns at most. Not from within an event, nor while another thread steps it. NULL:
  * nothing. */

@@ -154,7 +154,8 @@ WEIR_API void weir_link_close(struct weir_link *link, struct weir_instants now);
 WEIR_API bool weir_link_wants(struct weir_link *link, enum weir_lane lane);
 /* Whether what is to be given back to the store before a close has been. */
 WEIR_API bool weir_link_is_flushed(struct weir_link *link);
-/* Asks every object to give back what it holds: leases, permits, locks. Before a close. */
+/* Asks every object to give back what it holds, leases and permits, before a close. Not locks: what is done under one may not
+ * be over. */
 WEIR_API void weir_link_flush(struct weir_link *link, struct weir_instants now);
 
 WEIR_API const char *weir_link_space(const struct weir_link *link);
