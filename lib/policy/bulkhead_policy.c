@@ -53,15 +53,24 @@ static bool take_grant(const struct bulkhead_config *config, struct bulkhead_sta
     return weight != 0;
 }
 
-/* The wait of a call that was handed something is over. */
-static struct weir_verdict end_wait(const struct bulkhead_config *config, struct bulkhead_state *state,
-    struct weir_slot *slot, struct weir_call *call)
+static COLD struct weir_verdict refuse_full(struct bulkhead_state *state, const struct weir_call *call)
 {
-    bool taken = take_grant(config, state, slot, call);
-    policy_count(state, call, taken ? BULKHEAD_HANDED_OVER : BULKHEAD_LEFT);
-    if (taken) return pass_cut(state, slot, call);
+    policy_count(state, call, BULKHEAD_LEFT);
     policy_count(state, call, BULKHEAD_REFUSED_FULL);
     return verdict_refuse(WEIR_REASON_BULKHEAD_FULL, 0);
+}
+
+/* The wait of a call that was handed something is over. What was lent may have ended since it was handed over. */
+static struct weir_verdict end_wait(const struct bulkhead_config *config, struct bulkhead_state *state,
+    struct weir_slot *slot, struct weir_call *call, uint64_t now_ns)
+{
+    if (!take_grant(config, state, slot, call)) return refuse_full(state, call);
+    if (unlikely(now_ns >= bulkhead_lease_end(state))) {
+        bulkhead_give(config, state, slot->word[0]);
+        return woken(refuse_full(state, call), bulkhead_pump(config, state, now_ns));
+    }
+    policy_count(state, call, BULKHEAD_HANDED_OVER);
+    return pass_cut(state, slot, call);
 }
 
 static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, struct bulkhead_state *state,
@@ -86,7 +95,7 @@ static COLD struct weir_verdict queue_up(const struct bulkhead_config *config, s
     *slot = (struct weir_slot) { { time_add(now_ns, config->wait_max_ns), waiter + 1 } };
     if (bulkhead_pump(config, state, now_ns)) handed = true;
     if (bulkhead_waiter_granted(state, waiter)) {
-        return woken(end_wait(config, state, slot, call), handed);
+        return woken(end_wait(config, state, slot, call, now_ns), handed);
     }
     struct weir_verdict hold = verdict(WEIR_HOLD);
     hold.waiter = waiter + 1;
@@ -112,7 +121,7 @@ static COLD struct weir_verdict ask_again(const struct bulkhead_config *config, 
             return woken(verdict_refuse(WEIR_REASON_QUEUE_WAIT, 0), bulkhead_pump(config, state, now_ns));
         }
     }
-    return end_wait(config, state, slot, call);
+    return end_wait(config, state, slot, call, now_ns);
 }
 
 /* ---- hooks ---- */

@@ -322,9 +322,17 @@ bool lock_fill(
 
 /* ---- answers ---- */
 
+/* It is told to the store again, and one more must be possible: none above is believed. */
+#define TOKEN_MAX ((INT64_C(1) << 53) - 2)
+
+static bool is_token(int64_t token)
+{
+    return token >= 0 && token <= TOKEN_MAX;
+}
+
 static void learn_token(struct weir_lock *lock, int64_t token)
 {
-    if (token > 0) lock->floor = time_max(lock->floor, (uint64_t)token);
+    lock->floor = time_max(lock->floor, (uint64_t)token);
 }
 
 static void granted(struct weir_lock *lock, struct lock_node *node, uint64_t boottime_ns)
@@ -342,15 +350,17 @@ static void note_lock(struct weir_lock *lock, struct lock_node *node, const stru
     struct lock_acquisition *acquisition = &lock->acquisition[node->slot];
     uint8_t bit = bit_of(lock, node);
     bool done = answer->kind == WEIR_ANSWER_DONE && answer->count >= 2;
+    int64_t token = !done ? 0 : answer->number[answer->number[0] == 1 ? 1 : answer->count - 1];
+    if (!is_token(token)) done = false;
     bool taken = done && answer->number[0] == 1, present = is_present(lock, node->slot);
-    if (done) learn_token(lock, answer->number[taken ? 1 : answer->count - 1]);
+    if (done) learn_token(lock, token);
     if (taken && present) {
         node->token = (uint64_t)answer->number[1];
         granted(lock, node, now.boottime_ns);
     }
     if (done && !taken) {
         lock->stats.contended++;
-        lock->left_ns = answer->number[1] > 0 ? (uint64_t)answer->number[1] * WEIR_MS : 0;
+        lock->left_ns = answer->number[1] > 0 ? multiply_saturating((uint64_t)answer->number[1], WEIR_MS) : 0;
         if (present) lock->refused = true;
     }
     bool clean = (acquisition->doubtful & bit) == 0;
@@ -406,6 +416,7 @@ void lock_note(struct weir_lock *lock, struct lock_node *node, const struct weir
     case WEIR_ASK_UNLOCK: note_unlock(lock, node, answer, now); break;
     default:
         if (answer->kind != WEIR_ANSWER_DONE || answer->count < 1 || !is_present(lock, node->slot)) return;
+        if (!is_token(answer->number[0])) return;
         node->token = (uint64_t)answer->number[0];
         learn_token(lock, answer->number[0]);
     }

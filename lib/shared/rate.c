@@ -238,10 +238,12 @@ static bool fill(
 
 enum { GRANTED, ARRIVAL, NOW, INSTANCES, WAIT_US, OF_ALL, NUMBERS };
 
+/* What it says is told to the store again: numbers that none can be are not taken. */
 static bool is_good(const struct weir_answer *answer)
 {
-    return answer->kind == WEIR_ANSWER_DONE && answer->count >= NUMBERS && answer->number[GRANTED] >= 0 &&
-        answer->number[INSTANCES] >= 1;
+    if (answer->kind != WEIR_ANSWER_DONE || answer->count < NUMBERS) return false;
+    if (answer->number[GRANTED] < 0 || answer->number[INSTANCES] < 1) return false;
+    return answer->number[ARRIVAL] >= 0 && (uint64_t)answer->number[ARRIVAL] < EXACT;
 }
 
 /* Whatever is left is good for as long as what was granted: the store was told of it. */
@@ -261,11 +263,13 @@ static void lend(struct rate_object *rate, uint64_t granted, uint64_t now_ns)
     if (granted >= atomic_load_relaxed(&words->loan.wanted)) atomic_store_relaxed(&words->loan.wanted, 0);
 }
 
-/* None was there: nobody asks before there is one; and not all at once. */
+/* None was there: nobody asks before there is one; and not all at once. An empty bucket is full again, and a lease over, in a
+ * time that is known: no answer keeps anybody away for longer. */
 static void deny(struct rate_object *rate, uint64_t wait_us, uint64_t now_ns)
 {
     struct shared *shared = &rate->share.shared;
-    uint64_t wait_ns = time_min(wait_us, UINT64_C(86400000000)) * WEIR_US;
+    uint64_t full_ns = multiply_saturating(rate->burst + 1, rate->period_us * WEIR_US) / rate->permits;
+    uint64_t wait_ns = time_min(wait_us * WEIR_US, time_add(full_ns, rate->share.config.lease_ns));
     wait_ns = time_max(wait_ns, rate_pace(rate));
     wait_ns += random_up_to(shared_random(shared->link), wait_ns / 8);
     atomic_store_relaxed(&rate_object_words(rate)->loan.deny_until_ns, now_ns + wait_ns);
@@ -287,7 +291,7 @@ static void take_answer(struct rate_object *rate, const struct weir_answer *answ
     rate_look(rate, now_ns);
     if (!rate_object_is_degraded(rate)) atomic_store_relaxed(&words->loan.deny_until_ns, 0);
     lend(rate, granted, now_ns);
-    if (rate->want != 0 && granted == 0) deny(rate, (uint64_t)answer->number[WAIT_US], now_ns);
+    if (rate->want != 0 && granted == 0) deny(rate, time_min((uint64_t)answer->number[WAIT_US], UINT32_MAX * UINT64_C(1000)), now_ns);
 }
 
 /* Its user left while it was asked, or it gave back what was left: what came goes back, too. */
