@@ -102,6 +102,29 @@ TEST(shared_bulkhead, nobody_is_let_in_after_the_lease)
     }
 }
 
+/* The process was stopped in between. */
+TEST(shared_bulkhead, a_permit_that_was_handed_over_is_none_after_the_lease)
+{
+    IN_BOTH_FORMS(form)
+    {
+        struct guest first, second;
+        const uint64_t end_ns = START + LEASE_GOOD;
+        desk_open(&desk, BULKHEAD(.limit = 8, .queue = 4, .wait_max_ns = 60 * WEIR_S, .form = form),
+            SHARE(.away = WEIR_AWAY_CLOSED));
+        desk_report(&desk, WEIR_LANE_UP, START);
+        desk_grant(&desk, 1, 2, START);
+        CHECK_EQ(come(&first, desk.pipeline, 1, NULL, end_ns - 2), WEIR_RUN);
+        CHECK_EQ(come(&second, desk.pipeline, 1, NULL, end_ns - 2), WEIR_WAIT);
+        go(&first, end_ns - 1);
+        CHECK_EQ(second.posts, 1);
+        CHECK_EQ(look(&second, end_ns), WEIR_DONE);
+        CHECK_EQ(stats_of(desk.pipeline).in_use, 0);
+        CHECK_EQ(stats_of(desk.pipeline).refused_full, 1);
+        check_empty(desk.pipeline);
+        desk_close(&desk, end_ns);
+    }
+}
+
 TEST(shared_bulkhead, a_free_permit_is_none_after_the_lease)
 {
     IN_BOTH_FORMS(form)
