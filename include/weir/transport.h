@@ -40,10 +40,10 @@ enum weir_lane_state {
 #define WEIR_NODES_MAX 7
 #define WEIR_NUMBERS_MAX 32
 
-/* Times of a store are its own clock's. "presence" is for how long, in ms, an instance that asked counts as active; every
- * question of a policy carries the link's instance as its id. In all keys' names stand the link's space and the
- * object's name. A question that comes with a `sequence` not above the last one of that id is old: it changes nothing,
- * and its first answer is -1.
+/* Times of a store are its own clock's. "presence" is for how long, in ms, an instance that asked counts as active; the
+ * questions of a shared policy carry an id of its own, made of the link's instance: two of one name are two instances.
+ * In all keys' names stand the link's space and the object's name. A question that comes with a `sequence` not above
+ * the last one of that id is old: it changes nothing, and its first answer is -1.
  *
  * RATE      the bucket of a rate limit: GCRA in units of 1/16 us since 2026-01-01 00:00 UTC, by the store's clock.
  *    asks   sequence, permits, period (us), burst, want, unspent, returned, debit, hold_max, lease (ms), watermark,

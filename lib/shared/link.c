@@ -186,6 +186,14 @@ uint64_t weir_link_step(struct weir_link *link, struct weir_instants now)
     return next;
 }
 
+/* Each object counts its questions itself: of two that have one name, or one after another, the store must not take
+ * one's for the other's old ones, nor lend to both what it keeps for one. The first is the instance itself. */
+static void write_id(const struct weir_link *link, const struct shared *object, uint64_t id[2])
+{
+    id[0] = link->instance[0] ^ object->number * UINT64_C(0x9e3779b97f4a7c15);
+    id[1] = link->instance[1];
+}
+
 bool weir_link_pull(struct weir_link *link, uint32_t node, enum weir_lane lane, struct weir_instants now,
     struct weir_ask *ask)
 {
@@ -202,7 +210,7 @@ bool weir_link_pull(struct weir_link *link, uint32_t node, enum weir_lane lane, 
         if (from->first == NULL) from->last = NULL;
         slot->state = ASK_IDLE;
         *ask = (struct weir_ask) { .ticket = slot, .name = slot->object->name };
-        memcpy(ask->id, link->instance, sizeof ask->id);
+        write_id(link, slot->object, ask->id);
         pulled = slot->object->ops->fill(slot->object, slot, now, ask);
         if (!pulled) {
             link_reap(slot->object);

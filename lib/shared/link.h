@@ -44,7 +44,7 @@ struct shared_ops {
     bool locks; /* it asks on WEIR_LANE_LOCK; else on the other one */
     /* Its time has come, it was rung, or it has left. It has no next time until it says so (shared_wake_at()). */
     void (*step)(struct shared *object, struct weir_instants now);
-    /* Writes the question; false: it is not wanted any more. ticket, name and id (the instance's) are filled in. */
+    /* Writes the question; false: it is not wanted any more. ticket, name and id are filled in. */
     bool (*fill)(
         struct shared *object, struct shared_ask *ask, struct weir_instants now, struct weir_ask *question);
     void (*answer)(struct shared *object, struct shared_ask *ask, const struct weir_answer *answer,
@@ -82,6 +82,7 @@ struct shared {
     bool unflushed;   /* it has something to give back yet */
     uint8_t flying;   /* questions under way */
     uint8_t state;    /* enum weir_share_state */
+    uint64_t number;  /* of those that the link ever had */
     uint64_t state_since_ns;
     struct weir_share_stats stats; /* the parts that all objects have */
     char name[WEIR_NAME_MAX + 1];

@@ -29,6 +29,7 @@ struct weir_link {
     struct weir_carrier carrier;
     struct weir_share_sink sink;
     uint64_t instance[2];
+    uint64_t enrolled; /* objects, ever */
     uint64_t events_written, events_read, events_dropped;
     struct weir_share_event events[LINK_EVENTS];
     char space[WEIR_NAME_MAX + 1];

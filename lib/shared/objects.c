@@ -99,6 +99,7 @@ enum weir_error shared_enrol(
         error = error_set(WEIR_E_NOMEM, "no memory for one more object of a link");
     }
     if (error == WEIR_E_NONE) {
+        object->number = link->enrolled++;
         link->object_count++;
         link->lane_objects[lane_of(object)]++;
         object->next = link->objects;

@@ -434,6 +434,40 @@ TEST(shared_bulkhead, alone_a_lease_ends_by_the_clock)
     }
 }
 
+static bool is_of(const struct weir_ask *ask, const uint64_t id[2])
+{
+    return ask->id[0] == id[0] && ask->id[1] == id[1];
+}
+
+/* Or the store would lend what it keeps for one to both, and take the other's questions for old ones. */
+TEST(shared_bulkhead, two_of_one_name_and_one_after_another_are_not_the_same_to_the_store)
+{
+    desk_open(&desk, BULKHEAD(.limit = 8, .name = "api"), SHARE(.away = WEIR_AWAY_CLOSED));
+    struct weir_policy *other = BULKHEAD(.limit = 8, .name = "api");
+    struct weir_share_config share = SHARE(.link = desk.link, .away = WEIR_AWAY_CLOSED);
+    desk_report(&desk, WEIR_LANE_UP, START);
+    desk_grant(&desk, 8, 1, START);
+    uint64_t first[2] = { desk.ask.id[0], desk.ask.id[1] };
+    CHECK_EQ(weir_policy_share(other, &share), WEIR_E_NONE);
+    CHECK(desk_pull(&desk, START));
+    CHECK_STR(desk.ask.name, "api");
+    CHECK_EQ(desk.ask.number[0], 1);
+    CHECK(!is_of(&desk.ask, first));
+    desk_fail(&desk, WEIR_ANSWER_UNKNOWN, START);
+    weir_policy_release(other);
+    CHECK(desk_pull(&desk, START)); /* its last */
+    desk_fail(&desk, WEIR_ANSWER_UNKNOWN, START);
+    weir_policy_unshare(desk.bulkhead);
+    CHECK(desk_pull(&desk, START));
+    CHECK(is_of(&desk.ask, first));
+    desk_fail(&desk, WEIR_ANSWER_UNKNOWN, START);
+    CHECK_EQ(weir_policy_share(desk.bulkhead, &share), WEIR_E_NONE);
+    CHECK(desk_pull(&desk, START));
+    CHECK_EQ(desk.ask.number[0], 1);
+    CHECK(!is_of(&desk.ask, first));
+    desk_close(&desk, START);
+}
+
 TEST(shared_bulkhead, bad_configs_name_the_field)
 {
     desk_link(&desk);
