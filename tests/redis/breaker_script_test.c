@@ -176,3 +176,35 @@ TEST(breaker_script, answers_as_its_model)
     redis_client_close(&client);
     redis_server_stop(&server);
 }
+
+/* What a stranger wrote is as if it were lost: every answer is one that a link takes, and both keys end. */
+TEST(breaker_script, garbage_in_a_field_is_a_lost_state)
+{
+    static const char *const garbage[] = { "x", "nan", "-1", "0.5", "9223372036854775808", "1e300", "" };
+    static const char *const fields[] = { "e", "s", "u", "l", "w", "g", "b", "c", "v", "n" };
+    redis_server_start(&server, &(struct redis_options) { 0 });
+    struct redis_address address = redis_server_unix(&server);
+    CHECK(redis_client_open(&client, &address, 5000));
+    load_script();
+    struct weir_ask ask = { .id = { 1, 2 }, .number = { 1 } };
+    draw_terms(ask.number);
+    ask.number[PRESENCE] = 4000;
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
+            redis_server_flush(&server);
+            redis_client_ask(&client, &answer, "HSET", "weir:{t}:b", fields[f], garbage[i]);
+            ask_server(&ask);
+            CHECK_EQ(answer.kind, REDIS_ARRAY);
+            CHECK_EQ(answer.count, 9);
+            for (int n = 0; n < 9; n++) CHECK_EQ(answer.integers[n], n == 4);
+            CHECK(redis_integer(&server, "PTTL", "weir:{t}:b") > 0);
+        }
+    }
+    redis_server_flush(&server);
+    redis_client_ask(&client, &answer, "HSET", "weir:{t}:b", "s", "1", "u", "9000000000000000");
+    ask_server(&ask);
+    CHECK_EQ(answer.integers[1], 1);
+    CHECK_EQ(answer.integers[2], 86400000); /* as long as a link may hear of */
+    redis_client_close(&client);
+    redis_server_stop(&server);
+}

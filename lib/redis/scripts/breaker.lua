@@ -20,7 +20,18 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local names = { 'e', 's', 'u', 'l', 'w', 'g', 'b', 'c', 'v', 'n' }
 local kept = redis.call('HMGET', KEYS[1], 'e', 's', 'u', 'l', 'w', 'g', 'b', 'c', 'v', 'n', 'p', id)
 local it = { p = kept[11] or '' }
-for i, name in ipairs(names) do it[name] = tonumber(kept[i] or 0) end
+
+-- What no question of ours has left is as if it were lost; else it would be told, refused and kept alive for ever.
+local most, sound = { e = 2 ^ 52, s = 2, l = 31, v = 2 ^ 31 }, true
+for i, name in ipairs(names) do
+    local number = tonumber(kept[i] or 0)
+    it[name] = number
+    sound = sound and number and number >= 0 and number <= (most[name] or 2 ^ 53) and number % 1 == 0
+end
+if not sound then
+    redis.call('DEL', KEYS[1], KEYS[2])
+    it, kept[12] = { e = 0, s = 0, u = 0, l = 0, w = 0, g = 0, b = 0, c = 0, v = 0, n = 0, p = '' }, false
+end
 
 local function record(text)
     local r = { 0, 0, 0, 0, 0, 0, 0 }
@@ -55,6 +66,7 @@ if now < it.n then
     it.u = it.s == 1 and math.min(it.u, now + open_time()) or now
     kept[12] = false
 end
+if it.s ~= 0 then it.u = math.min(it.u, now + 86400000) end
 
 local mine = record(kept[12])
 if sequence <= mine[1] then return { -1 } end
