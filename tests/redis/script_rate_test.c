@@ -241,3 +241,38 @@ TEST(redis_script_rate, every_key_has_its_time_to_live)
     CHECK_EQ(redis_server_keys(&server), 2);
     close_server();
 }
+
+/* What a stranger wrote is as if it were lost: neither tokens without end nor none for ever. */
+TEST(redis_script_rate, garbage_in_a_field_is_a_lost_state)
+{
+    static const char *const garbage[] = { "x", "nan", "-nan", "-1", "1e300", "inf", "" };
+    open_server();
+    begin(0);
+    for (size_t i = 0; i < 2 * (sizeof garbage / sizeof *garbage); i++) {
+        redis_server_flush(&server);
+        memset(&model, 0, sizeof model);
+        redis_client_ask(&client, &reply, "HSET", HASH, i % 2 == 0 ? "t" : "h", garbage[i / 2]);
+        CHECK_EQ(want(1, 1, 1000), 10);
+        CHECK_EQ(want(1, 2, 1000), 0);
+        CHECK(redis_integer(&server, "PTTL", HASH) > 0);
+    }
+    close_server();
+}
+
+/* One of the keys is evicted: what those held of whom nothing is known any more does not stay lent for ever. */
+TEST(redis_script_rate, what_nobody_holds_is_not_lent)
+{
+    open_server();
+    begin(0);
+    int64_t number[NUMBERS];
+    memcpy(number, plain, sizeof number);
+    number[HOLD_MAX] = 5;
+    number[SEQUENCE] = 1;
+    number[WANT] = 10;
+    CHECK_EQ(ask(1, number), 5);
+    CHECK_EQ(redis_integer(&server, "DEL", SET), 1);
+    pass(S);
+    memset(&model, 0, sizeof model);
+    CHECK_EQ(ask(2, number), 5);
+    close_server();
+}

@@ -34,10 +34,16 @@ local function entry(name)
     return tonumber(seq), tonumber(held)
 end
 
+-- What no question of ours has left (not even a number) is as if it were lost.
+local function kept(name)
+    local n = tonumber(redis.call('HGET', KEYS[1], name) or '0')
+    return n and n >= 0 and n <= 2 ^ 53 and n or 0
+end
+
 local known, own = entry(id)
 if known and sequence <= known then return { -1 } end
 
-local all = tonumber(redis.call('HGET', KEYS[1], 'h') or '0') or 0
+local all = kept('h')
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', text(now_ms), 'LIMIT', 0, 64)) do
     local _, held = entry(gone)
     all = all - (held or 0)
@@ -52,7 +58,7 @@ end
 local others = math.max(0, all - (own or 0))
 
 local span = math.floor(burst * token / permits)
-local t = tonumber(redis.call('HGET', KEYS[1], 't') or '0') or 0
+local t = kept('t')
 if watermark > t then t = watermark end
 if not known and -watermark > t then t = -watermark end
 t = math.min(math.max(t, now), now + span)
@@ -61,6 +67,7 @@ t = math.min(now + span, t + units(debit))
 
 redis.call('ZADD', KEYS[2], text(now_ms + stays), id)
 local active = redis.call('ZCARD', KEYS[2])
+if active == 1 then others = 0 end -- also if one of the keys was lost
 
 -- Who comes late finds half of what is left, at least one.
 local room = now + span - t
