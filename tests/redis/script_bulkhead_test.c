@@ -172,3 +172,29 @@ TEST(script_bulkhead, a_key_of_another_kind_is_an_error)
     CHECK(strstr(reply.text, "WRONGTYPE") != NULL);
     close_server();
 }
+
+/* What a stranger wrote is as if it were lost: no key, without an end perhaps, is in the way for ever. */
+TEST(script_bulkhead, garbage_in_a_field_is_a_lost_state)
+{
+    static const char *const garbage[] = { "x", "nan", "-1", "9223372036854775808", "1e300", "" };
+    static const char *const fields[] = { "t", "m", "g", "h", "n" };
+    open_server();
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
+            redis_server_flush(&server);
+            memset(&model, 0, sizeof model);
+            redis_client_ask(&client, &reply, "HSET", HASH, fields[f], garbage[i]);
+            CHECK_EQ(ask(1, 1, 10, 0, 10, 1000).number[0], 10);
+            CHECK(redis_integer(&server, "PTTL", HASH) > 0);
+        }
+    }
+    char id[33];
+    snprintf(id, sizeof id, "%016llx%016llx", 0x1234567890abcdefull, 1ull);
+    redis_client_ask(&client, &reply, "HSET", HASH, id, "mine");
+    const int64_t number[5] = { 2, 10, 0, 10, 1000 };
+    ask_server(1, number);
+    CHECK_EQ(reply.kind, REDIS_ARRAY);
+    memset(&model, 0, sizeof model);
+    CHECK_EQ(ask(1, 3, 10, 0, 10, 1000).number[0], 10);
+    close_server();
+}

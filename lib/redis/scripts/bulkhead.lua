@@ -28,11 +28,21 @@ for _, member in ipairs(late) do redis.call('ZADD', set, text(now + LEASE_MAX), 
 local sums = redis.call('HMGET', hash, 't', 'm', 'g', 'h', 'n')
 local counted_of_all, modest, greedy, short, count =
   tonumber(sums[1] or 0), tonumber(sums[2] or 0), tonumber(sums[3] or 0), tonumber(sums[4] or 0), tonumber(sums[5] or 0)
+local sound = true
+for i = 1, 5 do
+  local sum = tonumber(sums[i] or 0)
+  sound = sound and sum and sum >= 0 and sum <= 2 ^ 53
+end
+if not sound then
+  redis.call('DEL', hash, set)
+  counted_of_all, modest, greedy, short, count = 0, 0, 0, 0, 0
+end
 
 local function record(member)
   local fields = redis.call('HGET', hash, member)
   if not fields then return nil end
   local s, d, c, w, g, h = string.match(fields, '^(%d+) (%d+) (%d+) (%d+) (%d) (%d)$')
+  if not s then return nil end
   return { sequence = tonumber(s), granted = tonumber(d), counted = tonumber(c), want = tonumber(w),
     greedy = tonumber(g), short = tonumber(h) }
 end
