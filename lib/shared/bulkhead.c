@@ -101,15 +101,16 @@ static void lapse(struct block *block, uint64_t now_ns)
     go_away(block, now_ns);
 }
 
-/* What was set last, also since it last looked. */
-static void detach(struct block *block)
+/* What was set last, also since it last looked. Answers whether calls were handed something, and are to be told. */
+static bool detach(struct block *block)
 {
     const struct weir_policy *policy = block->share.policy;
     block->lease_end_ns = 0;
-    if (policy == NULL) return;
+    if (policy == NULL) return false;
     lock_take(&weir_registry_lock);
-    if (bulkhead_restore(policy->config, policy->state)) shared_post(&block->share.shared);
+    bool handed = bulkhead_restore(policy->config, policy->state);
     lock_drop(&weir_registry_lock);
+    return handed;
 }
 
 /* ---- what it wants ---- */
@@ -358,13 +359,13 @@ static void flush(struct shared *object, struct weir_instants now)
 static void closed(struct shared *object, struct weir_instants now)
 {
     (void)now;
-    detach(block_of(object));
+    if (detach(block_of(object))) shared_post(object);
 }
 
 static void leave(struct shared *object)
 {
     struct block *block = block_of(object);
-    detach(block);
+    (void)detach(block); /* who unshares tells the calls */
     block->share.policy = NULL;
 }
 

@@ -1,4 +1,5 @@
 /* A shared bulkhead's states, leases and questions, by hand-made answers. */
+#include "policy/bulkhead.h"
 #include "policy/handle.h"
 #include "shared/bulkhead_desk.h"
 
@@ -466,6 +467,49 @@ TEST(shared_bulkhead, two_of_one_name_and_one_after_another_are_not_the_same_to_
     CHECK_EQ(desk.ask.number[0], 1);
     CHECK(!is_of(&desk.ask, first));
     desk_close(&desk, START);
+}
+
+static void count_release(void *argument)
+{
+    ++*(int *)argument;
+}
+
+static void ring_nobody(void *argument)
+{
+    (void)argument;
+}
+
+/* A call that leaves at the same time, on a link that is closed: its permit is handed on, and the object goes all the
+ * same. The words are as that moment leaves them. */
+TEST(shared_bulkhead, unshared_with_news_for_a_waiter_after_the_close_it_is_freed)
+{
+    int released = 0;
+    struct weir_carrier carrier = { .size = sizeof carrier,
+        .nodes = 1,
+        .ring = ring_nobody,
+        .released = count_release,
+        .argument = &released };
+    struct weir_link_config config = { .size = sizeof config, .instance = { 1, 2 }, .carrier = &carrier };
+    struct weir_link *link = NULL;
+    CHECK_EQ(weir_link_create(&config, &link), WEIR_E_NONE);
+    struct weir_policy *bulkhead = BULKHEAD(.limit = 1, .queue = 1);
+    struct weir_share_config share = SHARE(.link = link, .away = WEIR_AWAY_OPEN);
+    CHECK_EQ(weir_policy_share(bulkhead, &share), WEIR_E_NONE);
+    struct weir_pipeline *pipeline = around(bulkhead);
+    weir_link_step(link, at(START));
+    weir_link_close(link, at(START));
+    weir_link_release(link);
+    struct guest in, waits;
+    CHECK_EQ(come(&in, pipeline, 1, NULL, START), WEIR_RUN);
+    CHECK_EQ(come(&waits, pipeline, 1, NULL, START), WEIR_WAIT);
+    ((struct bulkhead_state *)bulkhead->state)->own = 2;
+    weir_policy_unshare(bulkhead);
+    CHECK_EQ(waits.posts, 1);
+    CHECK_EQ(released, 1);
+    CHECK_EQ(look(&waits, START), WEIR_RUN);
+    go(&waits, START);
+    go(&in, START);
+    weir_pipeline_destroy(pipeline);
 }
 
 TEST(shared_bulkhead, bad_configs_name_the_field)
