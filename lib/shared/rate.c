@@ -291,7 +291,8 @@ static void take_answer(struct rate_object *rate, const struct weir_answer *answ
     rate_look(rate, now_ns);
     if (!rate_object_is_degraded(rate)) atomic_store_relaxed(&words->loan.deny_until_ns, 0);
     lend(rate, granted, now_ns);
-    if (rate->want != 0 && granted == 0) deny(rate, time_min((uint64_t)answer->number[WAIT_US], UINT32_MAX * UINT64_C(1000)), now_ns);
+    if (rate->want != 0 && granted == 0)
+        deny(rate, time_min((uint64_t)answer->number[WAIT_US], UINT32_MAX * UINT64_C(1000)), now_ns);
 }
 
 /* Its user left while it was asked, or it gave back what was left: what came goes back, too. */
