@@ -195,7 +195,7 @@ static uint64_t pause(struct weir_lock *lock)
     uint64_t most_ns = time_min(lock->poll_max_ns, 3 * time_max(lock->poll_ns, lock->poll_min_ns));
     lock->poll_ns =
         lock->poll_min_ns + random_up_to(shared_random(lock->shared.link), most_ns - lock->poll_min_ns);
-    return lock->left_ns == 0 ? lock->poll_ns : time_min(lock->poll_ns, lock->left_ns + WEIR_MS);
+    return lock->left_ns == 0 ? lock->poll_ns : time_min(lock->poll_ns, time_add(lock->left_ns, WEIR_MS));
 }
 
 static void refuse(struct weir_lock *lock)

@@ -182,6 +182,16 @@ TEST(lock, waits_while_another_holds_it)
     done(lock);
 }
 
+TEST(lock, that_another_has_for_longer_than_time_is_polled_no_faster)
+{
+    struct weir_lock *lock = fresh(1);
+    weir_lock_begin(lock, WEIR_NEVER);
+    answer(asked(WEIR_ASK_LOCK), 0, (INT64_C(1) << 53) - 2); /* ms: more than there are ns in 64 bits */
+    carrier_pump(&carrier);
+    CHECK(carrier.wake_ns >= world_ns + 50 * WEIR_MS);
+    done(lock);
+}
+
 TEST(lock, of_which_too_little_is_left_is_given_back)
 {
     struct weir_lock *lock = fresh(1);
