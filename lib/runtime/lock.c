@@ -239,10 +239,12 @@ struct weir_outcome weir_lock_outcome(struct weir_lock *lock)
 
 /* ---- release ---- */
 
-static bool is_given_back(struct weir_lock *lock)
+/* A closed link has forgotten what was not given back: nobody will say that it is. */
+static bool is_given_back(struct weir_lock *lock, bool *closed)
 {
     shared_lock(lock->shared.link);
-    bool given_back = lock_is_given_back(lock);
+    *closed = shared_is_closed(lock->shared.link);
+    bool given_back = !*closed && lock_is_given_back(lock);
     shared_unlock(lock->shared.link);
     return given_back;
 }
@@ -262,8 +264,8 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     stir(lock, waits);
     while (waits) {
         await(lock, &lock->releaser, deadline_ns);
-        given_back = is_given_back(lock);
-        waits = !given_back && os_now_precise() < deadline_ns;
+        given_back = is_given_back(lock, &closed);
+        waits = !given_back && !closed && os_now_precise() < deadline_ns;
     }
     if (given_back) return WEIR_E_NONE;
     return error_set(WEIR_E_TIMEOUT, "weir_lock_release: the store has not said yet that the lock is free");

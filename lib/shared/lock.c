@@ -330,6 +330,7 @@ static void on_close(struct shared *object, struct weir_instants now)
     struct weir_lock *lock = (struct weir_lock *)object;
     if (lock->phase == LOCK_HOLDS) lose(lock, now.monotonic_ns);
     lock_end(lock, (struct weir_outcome) { .status = WEIR_REJECTED, .reason = WEIR_REASON_LINK_DOWN });
+    if (lock_has_ghosts(lock, true)) news(lock, LOCK_NEWS_STATE); /* a release may wait for them */
     forget_all(lock);
     lock->deaf = true;
 }

@@ -1,6 +1,10 @@
 /* Whom a lock tells of its loss, and what becomes of it without its link, in a child, and with a bad config. */
 #include "shared/lock_case.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +84,42 @@ TEST(lock, a_closed_link_loses_it_and_refuses_the_next)
     struct weir_outcome outcome = weir_lock_acquire(lock, NULL, WEIR_NEVER, NULL);
     CHECK_EQ(outcome.status, WEIR_REJECTED);
     CHECK_EQ(outcome.reason, WEIR_REASON_LINK_DOWN);
+    weir_lock_destroy(lock);
+    weir_link_release(link);
+}
+
+static pid_t releaser;
+
+static void *release_for_ever(void *lock)
+{
+    __atomic_store_n(&releaser, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    CHECK_EQ(weir_lock_release(lock, WEIR_NEVER), WEIR_E_TIMEOUT);
+    return NULL;
+}
+
+static bool sleeps(pid_t thread)
+{
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    FILE *stat = fopen(path, "r");
+    CHECK(stat != NULL);
+    CHECK_EQ(fscanf(stat, "%*d (%*[^)]) %c", &state), 1);
+    fclose(stat);
+    return state == 'S';
+}
+
+TEST(lock, a_release_that_waits_ends_with_its_link_and_does_not_say_that_it_is_free)
+{
+    pthread_t thread;
+    struct weir_lock *lock = held(1);
+    struct weir_link *link = weir_link_acquire(carrier.link);
+    carrier_lane(&carrier, 0, false, 0);
+    CHECK_EQ(pthread_create(&thread, NULL, release_for_ever, lock), 0);
+    while (state_of(lock) != WEIR_LOCK_FREE) sched_yield();
+    carrier_pump(&carrier); /* what the release itself posts is out */
+    while (!sleeps(releaser)) sched_yield();
+    carrier_close(&carrier);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
     weir_lock_destroy(lock);
     weir_link_release(link);
 }
