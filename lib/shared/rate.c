@@ -311,7 +311,7 @@ static void answer(
     struct shared *object, struct shared_ask *ask, const struct weir_answer *answer, struct weir_instants now)
 {
     struct rate_object *rate = of(object);
-    (void)ask;
+    rate->asked_ns = ask->sent_ns; /* earlier by what the machine has slept since */
     bool good = is_good(answer);
     if (rate->share.policy == NULL) {
         answer_left(rate, good ? answer : NULL, now.monotonic_ns);

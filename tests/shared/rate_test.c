@@ -274,6 +274,19 @@ TEST(shared_rate, after_a_sleep_what_was_lent_is_void_in_cells_too)
     drop(rate);
 }
 
+/* The answer may be at hand before anybody steps the link. */
+TEST(shared_rate, what_was_granted_before_a_sleep_is_as_old_as_that)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 1000, .burst = 128);
+    begin(0);
+    CHECK_EQ(weir_rate_acquire_at(rate, 1, c.now_ns).status, WEIR_REJECTED);
+    carried_pull(&c);
+    c.slept_ns = 2 * WEIR_S; /* a lease is good for 1 s */
+    carried_grant(&c, c.ask.number[ASK_WANT], 2, 0);
+    CHECK_EQ(take_all(rate), 0);
+    drop(rate);
+}
+
 /* ---- what else there is ---- */
 
 TEST(shared_rate, a_child_holds_nothing_and_its_limit_is_its_own)
