@@ -226,9 +226,12 @@ static void apply(struct fleet_breaker *breaker, const int64_t *number, uint64_t
     hold(breaker, now_ns);
 }
 
+/* What is believed is told to the store again, which goes on from there. No fleet comes so far by itself. */
+#define EPOCH_MAX (INT64_C(1) << 48)
+
 static bool is_sound(const struct weir_answer *answer)
 {
-    static const int64_t most[ANSWERS] = { [EPOCH] = (INT64_C(1) << 53) - 1,
+    static const int64_t most[ANSWERS] = { [EPOCH] = EPOCH_MAX,
         [STATE] = FLEET_HALF_OPEN,
         [LEFT] = LEFT_MAX_MS,
         [PROBES] = TURN_PROBES,

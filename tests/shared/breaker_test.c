@@ -305,6 +305,7 @@ TEST(fleet_breaker, refused_and_broken_answers_degrade)
         { .kind = WEIR_ANSWER_NOT_RUN },
         { .kind = WEIR_ANSWER_ERROR },
         { .kind = WEIR_ANSWER_DONE, .count = 8 },
+        { .kind = WEIR_ANSWER_DONE, .count = 9, .number = { (INT64_C(1) << 48) + 1 } },
         { .kind = WEIR_ANSWER_DONE, .count = 9, .number = { 9, 3 } },
         { .kind = WEIR_ANSWER_DONE, .count = 9, .number = { 9, 1, -5 } },
         { .kind = WEIR_ANSWER_DONE, .count = 9, .number = { 9, 1, INT64_C(1) << 40 } },

@@ -22,7 +22,7 @@ local kept = redis.call('HMGET', KEYS[1], 'e', 's', 'u', 'l', 'w', 'g', 'b', 'c'
 local it = { p = kept[11] or '' }
 
 -- What no question of ours has left is as if it were lost; else it would be told, refused and kept alive for ever.
-local most, sound = { e = 2 ^ 52, s = 2, l = 31, v = 2 ^ 31 }, true
+local most, sound = { e = 2 ^ 48, s = 2, l = 31, v = 2 ^ 31 }, true
 for i, name in ipairs(names) do
     local number = tonumber(kept[i] or 0)
     it[name] = number
