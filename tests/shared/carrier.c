@@ -68,7 +68,7 @@ static bool is_due(const struct carrier *carrier, const struct carrier_flight *f
 
 static void do_due(struct carrier *carrier)
 {
-    for (struct carrier_flight *f = carrier->flight; f < carrier->flight + CARRIER_FLIGHTS; f++) {
+    for (struct carrier_flight *f = carrier->flight; f < carrier->flight + carrier->flights; f++) {
         if (!is_due(carrier, f)) continue;
         f->done = true;
         if (f->server != carrier->store->server) {
@@ -96,6 +96,7 @@ static void answer(struct carrier *carrier, struct carrier_flight *flight, const
     note(carrier, answer->kind ^ (uint64_t)answer->number[0] << 8 ^ (uint64_t)answer->number[1] << 20);
     if (answer->kind == WEIR_ANSWER_UNKNOWN) carrier->seen.unknown++;
     if (answer->kind == WEIR_ANSWER_NOT_RUN || answer->kind == WEIR_ANSWER_ERROR) carrier->seen.refused++;
+    carrier->told++;
     weir_link_answer(carrier->link, flight->ask.ticket, answer, carrier_now(carrier));
 }
 
@@ -114,6 +115,7 @@ static void report(struct carrier *carrier, enum weir_lane which, enum weir_lane
     lane->state = state;
     note(carrier, 77 + which * 3u + state);
     carrier->seen.slow += state == WEIR_LANE_SLOW;
+    carrier->told++;
     weir_link_report(
         carrier->link, 0, which, state, state == WEIR_LANE_DOWN ? 0 : lane->server, carrier_now(carrier));
 }
@@ -121,7 +123,7 @@ static void report(struct carrier *carrier, enum weir_lane which, enum weir_lane
 static void cut(struct carrier *carrier, enum weir_lane which)
 {
     struct carrier_lane *lane = &carrier->lane[which];
-    for (struct carrier_flight *f = carrier->flight; f < carrier->flight + CARRIER_FLIGHTS; f++) {
+    for (struct carrier_flight *f = carrier->flight; f < carrier->flight + carrier->flights; f++) {
         if (f->there && !f->forgotten && f->lane == which) forget(carrier, f);
     }
     carrier->seen.cuts++;
@@ -151,7 +153,7 @@ static void turn_lane(struct carrier *carrier, enum weir_lane which)
     struct carrier_lane *lane = &carrier->lane[which];
     uint64_t now_ns = *carrier->world_ns, mono_ns = carrier_now(carrier).monotonic_ns, oldest_ns = WEIR_NEVER;
     bool late = false;
-    for (struct carrier_flight *f = carrier->flight; f < carrier->flight + CARRIER_FLIGHTS; f++) {
+    for (struct carrier_flight *f = carrier->flight; f < carrier->flight + carrier->flights; f++) {
         if (!f->there || f->forgotten || f->lane != which) continue;
         if (f->done && f->comes_ns <= now_ns && !carrier->parted) {
             f->there = false;
@@ -188,6 +190,7 @@ static void look_at(struct carrier *carrier, const struct weir_ask *ask)
 
 static void send(struct carrier *carrier, struct carrier_flight *flight, enum weir_lane which)
 {
+    if (flight == carrier->flight + carrier->flights) carrier->flights++;
     struct carrier_lane *lane = &carrier->lane[which];
     uint64_t now_ns = *carrier->world_ns;
     flight->sent_ns = now_ns;
@@ -212,18 +215,20 @@ static void send(struct carrier *carrier, struct carrier_flight *flight, enum we
 static bool pull(struct carrier *carrier, enum weir_lane which)
 {
     struct carrier_flight *flight = carrier->flight;
-    while (flight < carrier->flight + CARRIER_FLIGHTS && flight->there) flight++;
+    while (flight < carrier->flight + carrier->flights && flight->there) flight++;
     if (flight == carrier->flight + CARRIER_FLIGHTS) return false;
     if (!weir_link_pull(carrier->link, 0, which, carrier_now(carrier), &flight->ask)) return false;
     look_at(carrier, &flight->ask);
     CHECK(strlen(flight->ask.name) < sizeof flight->name);
     strcpy(flight->name, flight->ask.name);
     send(carrier, flight, which);
+    carrier->told++;
     return true;
 }
 
 void carrier_turn(struct carrier *carrier, bool runs)
 {
+    while (carrier->flights != 0 && !carrier->flight[carrier->flights - 1].there) carrier->flights--;
     do_due(carrier);
     if (!runs) return;
     for (int i = 0; i < WEIR_LANES; i++) turn_lane(carrier, (enum weir_lane)i);
@@ -231,6 +236,7 @@ void carrier_turn(struct carrier *carrier, bool runs)
         CHECK(rounds < 1000); /* it must let time pass */
         struct weir_instants now = carrier_now(carrier);
         carrier->rung = false;
+        carrier->told++;
         uint64_t next_ns = weir_link_step(carrier->link, now);
         carrier->wake_ns = time_add(now.boottime_ns, time_since(next_ns, now.monotonic_ns));
         if (next_ns == WEIR_NEVER) carrier->wake_ns = WEIR_NEVER;
@@ -258,7 +264,7 @@ static uint64_t next_of_flight(const struct carrier *carrier, const struct carri
 uint64_t carrier_next(const struct carrier *carrier, bool runs)
 {
     uint64_t next_ns = WEIR_NEVER;
-    for (const struct carrier_flight *f = carrier->flight; f < carrier->flight + CARRIER_FLIGHTS; f++) {
+    for (const struct carrier_flight *f = carrier->flight; f < carrier->flight + carrier->flights; f++) {
         if (f->there) next_ns = time_min(next_ns, next_of_flight(carrier, f, runs));
     }
     if (!runs) return next_ns;

@@ -52,7 +52,9 @@ struct carrier {
     uint64_t wake_ns; /* of CLOCK_BOOTTIME, as a timer that a sleep of the machine does not stop */
     struct carrier_lane lane[WEIR_LANES];
     struct carrier_flight flight[CARRIER_FLIGHTS];
+    uint32_t flights; /* all that are there are below */
     struct carrier_seen seen;
+    uint64_t told;               /* how often it has told the link something */
     uint64_t hash;               /* of all that was asked and answered, and when */
     int64_t sequence[WEIR_ASKS]; /* last sent */
 };

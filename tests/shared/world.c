@@ -49,8 +49,11 @@ static struct weir_share_stats look_at_state(
     return stats;
 }
 
+/* Nothing of it changes, but for what the link was told. */
 static void look_at_policies(struct process *process)
 {
+    if (process->carrier.told == process->last.told) return;
+    process->last.told = process->carrier.told;
     const struct weir_policy *bulkhead = weir_pipeline_policy(process->pipeline, 0);
     struct weir_share_stats stats = look_at_state(process, process->rate, SEEN_RATE);
     world_seen.events_dropped += stats.dropped;
@@ -84,16 +87,13 @@ static void look_at_lock(struct process *process)
     last->token = token;
 }
 
-static void look_at(struct process *process)
+static void look_whether_parted(struct process *process)
 {
     bool parted = world_runs(process) && (process->carrier.parted || world.now_ns < world.store.away_ns);
     if (parted != process->last.parted) {
         world_note(parted ? SEEN_PARTED : SEEN_JOINED, process, SEEN_OBJECTS, 0, 0);
         process->last.parted = parted;
     }
-    if (!world_runs(process)) return;
-    look_at_policies(process);
-    look_at_lock(process);
 }
 
 /* ---- processes ---- */
@@ -190,11 +190,16 @@ static void turn(struct process *process)
     if (!process->lives && process->idle_ns != 0 && world.now_ns >= process->idle_ns) process_begin(process);
     bool runs = world_runs(process);
     carrier_turn(&process->carrier, runs);
-    look_at(process);
+    look_whether_parted(process);
     if (runs) {
+        look_at_policies(process);
+        look_at_lock(process);
         calls_turn(process);
-        carrier_turn(&process->carrier, true); /* it may have been rung */
-        look_at(process);
+        if (process->carrier.rung) {
+            carrier_turn(&process->carrier, true);
+            look_at_policies(process);
+        }
+        look_at_lock(process);
     }
     uint64_t next_ns = carrier_next(&process->carrier, runs);
     if (runs) next_ns = time_min(next_ns, calls_next(process));

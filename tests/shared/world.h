@@ -49,7 +49,6 @@ enum fault {
 struct world_visit { /* a call that has, or waits for, permits of the bulkhead */
     struct weir_call call;
     struct weir_step step;
-    uint64_t until_ns;
     int64_t id;
     uint32_t weight;
     bool there;
@@ -57,14 +56,13 @@ struct world_visit { /* a call that has, or waits for, permits of the bulkhead *
 
 struct world_trial { /* a call behind the breaker */
     struct weir_permit permit;
-    uint64_t until_ns;
     int64_t epoch; /* of the turn in which it probes; 0: it does not */
     bool there;
 };
 
 struct world_last { /* what was last seen of it */
     int64_t state[SEEN_OBJECTS], instances, lease_ns, epoch, opened, token;
-    uint64_t valid_ns;
+    uint64_t valid_ns, told;
     bool parted, holds;
 };
 
@@ -81,6 +79,8 @@ struct process {
     struct weir_policy *rate, *breaker;
     struct weir_pipeline *pipeline; /* of the bulkhead */
     struct weir_lock *lock;
+    /* When each visit ends, then each trial, one after the other; WEIR_NEVER: there is none. */
+    uint64_t end_ns[WORLD_VISITS + WORLD_TRIALS];
     struct world_visit visit[WORLD_VISITS];
     struct world_trial trial[WORLD_TRIALS];
     struct world_last last;

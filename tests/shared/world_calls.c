@@ -14,6 +14,7 @@ static uint64_t soon(const struct process *process, uint64_t busy_us, uint64_t i
 void calls_begin(struct process *process)
 {
     for (int i = 0; i < SEEN_OBJECTS; i++) process->call_ns[i] = world.now_ns + world_draw(1, 100) * WEIR_MS;
+    for (int i = 0; i < WORLD_VISITS + WORLD_TRIALS; i++) process->end_ns[i] = WEIR_NEVER;
     process->mood_ns = world.now_ns;
 }
 
@@ -44,6 +45,12 @@ static void settle(struct process *process, struct world_visit *visit)
     visit->there = false;
 }
 
+static void end_visit(struct process *process, struct world_visit *visit)
+{
+    world_note(SEEN_LEAVE, process, SEEN_BULKHEAD, visit->weight, visit->id);
+    settle(process, visit);
+}
+
 static void enter(struct process *process)
 {
     struct world_visit *visit = process->visit;
@@ -58,7 +65,8 @@ static void enter(struct process *process)
     world_seen.refused_bulkhead += !visit->there;
     if (!visit->there) return;
     visit->id = world.calls++;
-    visit->until_ns = world.now_ns + world_draw(1, world_chance(5) ? 600 : 60) * WEIR_MS;
+    process->end_ns[visit - process->visit] =
+        world.now_ns + world_draw(1, world_chance(5) ? 600 : 60) * WEIR_MS;
     world_note(SEEN_ENTER, process, SEEN_BULKHEAD, visit->weight, visit->id);
 }
 
@@ -82,15 +90,22 @@ static void try(struct process *process)
         weir_breaker_acquire_at(process->breaker, &trial->permit, world_mono(process)).status == WEIR_OK;
     world_seen.refused_breaker += !trial->there;
     if (!trial->there) return;
-    trial->until_ns = world.now_ns + world_draw(1, 30) * WEIR_MS;
+    process->end_ns[WORLD_VISITS + (trial - process->trial)] = world.now_ns + world_draw(1, 30) * WEIR_MS;
     trial->epoch = probed_epoch(process);
     if (trial->epoch != 0) world_note(SEEN_PROBE, process, SEEN_BREAKER, trial->epoch, 0);
+}
+
+/* What they all call is down now and then. */
+static bool is_down(void)
+{
+    uint64_t phase = (world.now_ns - WORLD_BEGIN_NS) / (900 * WEIR_MS) + world.seed;
+    return !world.calm && !world.one_is_ill && phase % 4 == 0;
 }
 
 static void end_trial(struct process *process, struct world_trial *trial)
 {
     struct weir_outcome outcome = { .status = WEIR_OK };
-    if (process->ill && world_chance(90)) outcome.status = WEIR_FAILED;
+    if ((process->ill || is_down()) && world_chance(90)) outcome.status = WEIR_FAILED;
     weir_breaker_release_at(process->breaker, &trial->permit, outcome, world_mono(process));
     trial->there = false;
     if (trial->epoch != 0) world_note(SEEN_PROBED, process, SEEN_BREAKER, trial->epoch, 0);
@@ -130,13 +145,11 @@ static void use_lock(struct process *process)
 
 static void end_due(struct process *process)
 {
-    for (struct world_visit *visit = process->visit; visit < process->visit + WORLD_VISITS; visit++) {
-        if (!visit->there || world.now_ns < visit->until_ns) continue;
-        world_note(SEEN_LEAVE, process, SEEN_BULKHEAD, visit->weight, visit->id);
-        settle(process, visit);
-    }
-    for (struct world_trial *trial = process->trial; trial < process->trial + WORLD_TRIALS; trial++) {
-        if (trial->there && world.now_ns >= trial->until_ns) end_trial(process, trial);
+    for (int i = 0; i < WORLD_VISITS + WORLD_TRIALS; i++) {
+        if (world.now_ns < process->end_ns[i]) continue;
+        process->end_ns[i] = WEIR_NEVER;
+        if (i < WORLD_VISITS) end_visit(process, &process->visit[i]);
+        else end_trial(process, &process->trial[i - WORLD_VISITS]);
     }
 }
 
@@ -154,12 +167,7 @@ uint64_t calls_next(const struct process *process)
 {
     uint64_t next_ns = process->mood_ns;
     for (int i = 0; i < SEEN_OBJECTS; i++) next_ns = time_min(next_ns, process->call_ns[i]);
-    for (int i = 0; i < WORLD_VISITS; i++) {
-        if (process->visit[i].there) next_ns = time_min(next_ns, process->visit[i].until_ns);
-    }
-    for (int i = 0; i < WORLD_TRIALS; i++) {
-        if (process->trial[i].there) next_ns = time_min(next_ns, process->trial[i].until_ns);
-    }
+    for (int i = 0; i < WORLD_VISITS + WORLD_TRIALS; i++) next_ns = time_min(next_ns, process->end_ns[i]);
     return next_ns;
 }
 
