@@ -71,6 +71,7 @@ static void do_due(struct carrier *carrier)
     for (struct carrier_flight *f = carrier->flight; f < carrier->flight + carrier->flights; f++) {
         if (!is_due(carrier, f)) continue;
         f->done = true;
+        f->done_ns = *carrier->world_ns;
         if (f->server != carrier->store->server) {
             f->comes_ns = WEIR_NEVER;
         } else {
@@ -91,8 +92,17 @@ static void do_due(struct carrier *carrier)
 
 /* ---- the process's end ---- */
 
+static void note_lease(struct carrier *carrier, const struct carrier_flight *flight)
+{
+    enum { LEASE = 9 }; /* ms: weir/transport.h */
+    if (flight->ask.kind != WEIR_ASK_RATE) return;
+    uint64_t end_ns = flight->done_ns + (uint64_t)flight->ask.number[LEASE] * WEIR_MS;
+    carrier->lent_until_ns = time_max(carrier->lent_until_ns, end_ns);
+}
+
 static void answer(struct carrier *carrier, struct carrier_flight *flight, const struct weir_answer *answer)
 {
+    if (answer->kind == WEIR_ANSWER_DONE) note_lease(carrier, flight);
     note(carrier, answer->kind ^ (uint64_t)answer->number[0] << 8 ^ (uint64_t)answer->number[1] << 20);
     if (answer->kind == WEIR_ANSWER_UNKNOWN) carrier->seen.unknown++;
     if (answer->kind == WEIR_ANSWER_NOT_RUN || answer->kind == WEIR_ANSWER_ERROR) carrier->seen.refused++;

@@ -67,6 +67,7 @@ static bool look(
         block->lent = event->a == WEIR_SHARE_SHARED || event->a == WEIR_SHARE_SLOW;
         break;
     case SEEN_LEASE:
+        if (event->object != SEEN_BULKHEAD) break;
         if (event->a == 0) end(block);
         block->until_ns = event->a;
         break;

@@ -6,7 +6,7 @@
 struct bucket {
     double level, shares; /* shares: of the rate, of those that are cut off */
     double share[SEEN_PROCESSES];
-    int64_t at_ns;
+    int64_t at_ns, lent_ns[SEEN_PROCESSES]; /* lent: until when, by the store's count */
     bool there[SEEN_PROCESSES];
 };
 
@@ -55,8 +55,13 @@ const char *check_rate(
         bucket.at_ns = event->at_ns;
         switch (event->kind) {
         case SEEN_ADMIT:
+            if (bucket.share[event->process] == 0 && event->at_ns >= bucket.lent_ns[event->process])
+                return "rate: spent after its lease";
             bucket.level += (double)event->a;
             if (bucket.level > terms->burst + terms->lent + LOOSE) return "rate: more than the bound";
+            break;
+        case SEEN_LEASE:
+            if (event->object == SEEN_RATE) bucket.lent_ns[event->process] = event->a;
             break;
         case SEEN_STATE:
             if (event->object == SEEN_RATE) change(&bucket, event, terms);

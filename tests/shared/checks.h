@@ -13,7 +13,7 @@ enum seen_kind {
     SEEN_STATE,  /* of an object, a: enum weir_share_state, b: instances that it knows of */
     SEEN_GONE,   /* a process is no more */
     SEEN_ADMIT,  /* rate, a: tokens */
-    SEEN_LEASE,  /* bulkhead, a: until when what it was lent is good; 0: nothing is */
+    SEEN_LEASE,  /* rate, bulkhead, a: until when what it was lent is good; 0: nothing is */
     SEEN_ENTER,  /* bulkhead, a: permits, b: the call */
     SEEN_LEAVE,  /* the same */
     SEEN_EPOCH,  /* breaker, a: of the fleet */
@@ -32,7 +32,7 @@ enum seen_kind {
 
 #define SEEN_PROCESSES 16
 
-/* I1, I15: in no window more than burst + rate * length; more by what was lent in the relaxed form, by the share of
+/* I1, I3, I15: in no window more than burst + rate * length; more by what was lent in the relaxed form, by the share of
  * each process that is cut off, and by what the store forgot. */
 struct rate_terms {
     double per_ns, burst;

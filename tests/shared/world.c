@@ -55,6 +55,8 @@ static void look_at_policies(struct process *process)
     if (process->carrier.told == process->last.told) return;
     process->last.told = process->carrier.told;
     const struct weir_policy *bulkhead = weir_pipeline_policy(process->pipeline, 0);
+    if (differs(&process->last.lent_ns, (int64_t)process->carrier.lent_until_ns))
+        world_note(SEEN_LEASE, process, SEEN_RATE, process->last.lent_ns, 0);
     struct weir_share_stats stats = look_at_state(process, process->rate, SEEN_RATE);
     world_seen.events_dropped += stats.dropped;
     stats = look_at_state(process, process->breaker, SEEN_BREAKER);

@@ -61,7 +61,7 @@ struct world_trial { /* a call behind the breaker */
 };
 
 struct world_last { /* what was last seen of it */
-    int64_t state[SEEN_OBJECTS], instances, lease_ns, epoch, opened, token;
+    int64_t state[SEEN_OBJECTS], instances, lent_ns, lease_ns, epoch, opened, token;
     uint64_t valid_ns, told;
     bool parted, holds;
 };
