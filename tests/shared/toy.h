@@ -143,6 +143,7 @@ static inline void toy_on_answer(
     toy->answers++;
     toy->answered = answer->kind == WEIR_ANSWER_DONE ? answer->number[0] : -1 - answer->kind;
     toy->sent_ns = ask->sent_ns;
+    if (object->left) object->done = toy->done; /* before the step that its leaving has rung for */
 }
 
 static inline void toy_on_lane(
@@ -185,6 +186,7 @@ static inline void toy_on_post(struct shared *object)
 static inline void toy_on_destroy(struct shared *object)
 {
     struct toy *toy = (struct toy *)object;
+    CHECK(object->link->closed || atomic_load_acquire(&object->rung) == 0); /* a step walks those */
     if (toy->destroyed != NULL) atomic_add_relaxed(toy->destroyed, 1);
     free(toy);
 }
