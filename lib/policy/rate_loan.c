@@ -147,7 +147,8 @@ uint64_t rate_loan_end(
 
 uint64_t rate_loan_void(const struct rate_config *config, struct rate_state *state)
 {
-    uint64_t left = rate_loan_parked(config, state) + empty_pocket(&state->loan);
+    uint64_t left = empty_pocket(&state->loan); /* before the cells: invariant 3 */
+    left += rate_loan_parked(config, state);
     end_era(config, state);
     atomic_store_release(&state->loan.end_ns, 0);
     return left;

@@ -76,7 +76,7 @@ static inline void carrier_open(struct carrier *carrier, uint32_t nodes, uint64_
 /* Steps it and takes the questions down. */
 static inline void carrier_pump(struct carrier *carrier)
 {
-    carrier->rung = false;
+    __atomic_store_n(&carrier->rung, false, __ATOMIC_SEQ_CST);
     carrier->wake_ns = weir_link_step(carrier->link, world_now());
     for (uint32_t node = 0; node < carrier->nodes; node++) {
         for (;;) {
