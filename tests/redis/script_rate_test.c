@@ -160,6 +160,7 @@ TEST(redis_script_rate, answers_as_its_model)
                 redis_server_flush(&server);
                 memset(&model, 0, sizeof model);
             }
+            if (up_to(60) == 0) model.unordered = redis_integer(&server, "DEL", SET) == 1;
         }
     }
     close_server();
@@ -259,20 +260,62 @@ TEST(redis_script_rate, garbage_in_a_field_is_a_lost_state)
     close_server();
 }
 
+static int64_t hold(uint64_t id, int64_t sequence, int64_t unspent, int64_t n)
+{
+    int64_t number[NUMBERS];
+    memcpy(number, plain, sizeof number);
+    number[HOLD_MAX] = 5;
+    number[SEQUENCE] = sequence;
+    number[UNSPENT] = unspent;
+    number[WANT] = n;
+    return ask(id, number);
+}
+
 /* One of the keys is evicted: what those held of whom nothing is known any more does not stay lent for ever. */
 TEST(redis_script_rate, what_nobody_holds_is_not_lent)
 {
     open_server();
     begin(0);
-    int64_t number[NUMBERS];
-    memcpy(number, plain, sizeof number);
-    number[HOLD_MAX] = 5;
-    number[SEQUENCE] = 1;
-    number[WANT] = 10;
-    CHECK_EQ(ask(1, number), 5);
+    CHECK_EQ(hold(1, 1, 0, 10), 5);
     CHECK_EQ(redis_integer(&server, "DEL", SET), 1);
+    model.unordered = true;
     pass(S);
-    memset(&model, 0, sizeof model);
-    CHECK_EQ(ask(2, number), 5);
+    CHECK_EQ(hold(2, 1, 0, 10), 0);
+    pass(S);
+    CHECK_EQ(hold(2, 2, 0, 10), 5);
+    close_server();
+}
+
+/* They are there yet, and hold it: nobody is lent it once more. */
+TEST(redis_script_rate, what_others_hold_is_known_without_the_key_of_their_ends)
+{
+    open_server();
+    begin(0);
+    CHECK_EQ(hold(1, 1, 0, 2), 2);
+    CHECK_EQ(hold(2, 1, 0, 2), 1);
+    CHECK_EQ(hold(2, 2, 1, 2), 1);
+    CHECK_EQ(redis_integer(&server, "DEL", SET), 1);
+    model.unordered = true;
+    for (int64_t i = 2; i < 6; i++) {
+        pass(10 * MS);
+        CHECK_EQ(hold(1, i, 2, 0), 0);
+        CHECK_EQ(reply.integers[5], 4);
+        CHECK_EQ(hold(2, i + 1, 2, 0), 0);
+        CHECK_EQ(reply.integers[5], 4);
+    }
+    close_server();
+}
+
+/* A stranger's field is no instance: it goes, and what the others hold is counted anew. */
+TEST(redis_script_rate, a_field_that_is_nobodys_goes)
+{
+    open_server();
+    begin(0);
+    CHECK_EQ(hold(1, 1, 0, 2), 2);
+    redis_client_ask(&client, &reply, "HSET", HASH, "stranger", "1 2 3");
+    redis_client_ask(&client, &reply, "HSET", HASH, "h", "0");
+    CHECK_EQ(hold(2, 1, 0, 0), 0);
+    CHECK_EQ(reply.integers[5], 2);
+    CHECK_EQ(redis_integer(&server, "HLEN", HASH), 4);
     close_server();
 }

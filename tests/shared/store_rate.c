@@ -45,6 +45,13 @@ static void purge(struct store_rate *state, int64_t now_ms, int64_t stays)
     }
 }
 
+/* Nobody knows when they are gone: they stay. */
+static void keep_all(struct store_rate *state, int64_t now_ms, int64_t stays)
+{
+    for (int i = 0; i < STORE_RATE_INSTANCES; i++) state->instance[i].gone_ms = now_ms + stays;
+    state->unordered = false;
+}
+
 static int place_of(const struct store_rate *state, const uint64_t id[2])
 {
     int free = -1;
@@ -93,6 +100,7 @@ void store_rate_ask(
         return;
     }
     int64_t stays = greater(n[LEASE], n[PRESENCE]);
+    if (state->unordered) keep_all(state, now_ms, stays);
     purge(state, now_ms, stays);
     bool known = state->instance[own].known;
     int64_t span = n[BURST] * token / n[PERMITS], t = state->arrival, active;

@@ -10,6 +10,7 @@
 struct store_rate {
     int64_t arrival;    /* units of 1/16 us since 2026-01-01 00:00 UTC */
     int64_t expires_ms; /* after that all is forgotten */
+    bool unordered;     /* when they count as gone was lost: one of the two keys */
     struct {
         bool known;
         uint64_t id[2];

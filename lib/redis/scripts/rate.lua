@@ -55,6 +55,23 @@ end
 for _, late in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. text(now_ms + stays), '+inf', 'LIMIT', 0, 64)) do
     redis.call('ZADD', KEYS[2], text(now_ms + stays), late)
 end
+
+-- A key was lost, or a part of one. Who has an entry may be there and hold what it says, for a while yet: else all but who
+-- asks would be forgotten, and be lent the same again.
+local function count_anew()
+    local fields = redis.call('HGETALL', KEYS[1])
+    all = 0
+    for i = 1, #fields, 2 do
+        local name, held = fields[i], string.match(fields[i + 1], '^%d+ (%d+)$')
+        if held then
+            all = all + tonumber(held)
+            redis.call('ZADD', KEYS[2], 'NX', text(now_ms + stays), name)
+        elseif name ~= 't' and name ~= 'h' then
+            redis.call('HDEL', KEYS[1], name)
+        end
+    end
+end
+if math.max(0, redis.call('HLEN', KEYS[1]) - 2) ~= redis.call('ZCARD', KEYS[2]) then count_anew() end
 local others = math.max(0, all - (own or 0))
 
 local span = math.floor(burst * token / permits)
@@ -67,7 +84,7 @@ t = math.min(now + span, t + units(debit))
 
 redis.call('ZADD', KEYS[2], text(now_ms + stays), id)
 local active = redis.call('ZCARD', KEYS[2])
-if active == 1 then others = 0 end -- also if one of the keys was lost
+if active == 1 then others = 0 end -- whatever h said
 
 -- Who comes late finds half of what is left, at least one.
 local room = now + span - t
