@@ -99,6 +99,13 @@ static void forget(struct store_breaker *state, const struct question *q, int64_
     else if (state->until > latest) state->until = latest;
 }
 
+/* Nobody knows when they are gone: they stay. */
+static void keep_all(struct store_breaker *state, int64_t gone_ms)
+{
+    for (int i = 0; i < STORE_BREAKER_INSTANCES; i++) state->instance[i].gone_ms = gone_ms;
+    state->unordered = false;
+}
+
 static void purge(struct store_breaker *state, int64_t now)
 {
     for (int i = 0; i < STORE_BREAKER_INSTANCES; i++) {
@@ -209,6 +216,7 @@ void store_breaker_ask(
     struct store_breaker_instance *mine = find(state, ask->id);
     if (q.sequence <= (mine == NULL ? 0 : mine->sequence)) return;
     if (mine != NULL && mine->epoch == q.epoch) own = mine->won;
+    if (state->unordered) keep_all(state, now + q.presence);
     purge(state, now);
     if (q.epoch > state->epoch) take_over(state, &q, now);
     if (q.epoch != state->epoch) own = 0;

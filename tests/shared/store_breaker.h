@@ -17,6 +17,7 @@ struct store_breaker {
     int64_t epoch, state, until, level, won, seen; /* seen: the time of the last question */
     int64_t good, bad, slow, votes;
     int64_t ends_ms;  /* its key goes after that */
+    bool unordered;   /* when they count as gone was lost: one of the two keys */
     uint64_t turn[2]; /* whose it is to probe */
     struct store_breaker_instance instance[STORE_BREAKER_INSTANCES];
 };

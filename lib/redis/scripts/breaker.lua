@@ -70,6 +70,20 @@ if it.s ~= 0 then it.u = math.min(it.u, now + 86400000) end
 
 local mine = record(kept[12])
 if sequence <= mine[1] then return { -1 } end
+
+-- A key was lost, or a part of one: who has an entry may be there yet; what else was summed up is nobody's.
+if math.max(0, redis.call('HLEN', KEYS[1]) - #names - 1) ~= redis.call('ZCARD', KEYS[2]) then
+    local fields, ours = redis.call('HGETALL', KEYS[1]), { p = true }
+    for _, name in ipairs(names) do ours[name] = true end
+    if it.s == 0 then it.g, it.b, it.c, it.v = 0, 0, 0, 0 end
+    for i = 1, #fields, 2 do
+        if not ours[fields[i]] then
+            add(record(fields[i + 1]), 1)
+            redis.call('ZADD', KEYS[2], 'NX', now + presence, fields[i])
+        end
+    end
+end
+
 add(mine, -1)
 
 local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 64)
