@@ -24,10 +24,18 @@ static int64_t floor_divide(int64_t a, int64_t b)
     return quotient * b > a ? quotient - 1 : quotient;
 }
 
+/* Nobody knows when leases end: they begin anew. */
+static void keep_all(struct store_bulkhead *state, int64_t ends_ms)
+{
+    for (int i = 0; i < STORE_BULKHEAD_MAX; i++) state->holder[i].ends_ms = ends_ms;
+    state->unordered = false;
+}
+
 /* Leases that have ended, and those that a clock which went back left too long; all of a key that has. */
-static void purge(struct store_bulkhead *state, int64_t now_ms)
+static void purge(struct store_bulkhead *state, int64_t now_ms, int64_t lease)
 {
     if (now_ms >= state->ends_ms) memset(state, 0, sizeof *state);
+    if (state->unordered) keep_all(state, now_ms + (lease > 0 ? lease : LEASE_MAX_MS));
     for (int i = 0; i < STORE_BULKHEAD_MAX; i++) {
         struct store_holder *holder = &state->holder[i];
         holder->ends_ms = least(holder->ends_ms, now_ms + LEASE_MAX_MS);
@@ -72,7 +80,7 @@ void store_bulkhead_ask(
 {
     const int64_t *number = ask->number;
     int64_t now_ms = floor_divide(now_us, 1000);
-    purge(state, now_ms);
+    purge(state, now_ms, number[LEASE]);
     state->ends_ms = now_ms + KEEP_MS;
     struct store_holder *mine = find(state, ask->id);
     *answer = (struct weir_answer) { .kind = WEIR_ANSWER_DONE, .count = 5, .number = { -1 } };

@@ -13,6 +13,7 @@ struct store_bulkhead {
         bool there, is_greedy, is_short;
     } holder[STORE_BULKHEAD_MAX];
     int64_t ends_ms; /* the key */
+    bool unordered;  /* when leases end was lost: one of the two keys */
 };
 
 /* now_us: the store's wall clock. */

@@ -12,7 +12,7 @@
 -- what is granted, or in use beyond that: then nobody may have it, its holder no more than others.
 --
 -- Invariants: the sum of what is granted stays within the highest limit that is asked with; both keys end 2 min after the
--- last question; what does not fit together is as if it were lost.
+-- last question; what does not fit together is counted anew from what instances have.
 local LEASE_MAX, KEEP, PURGE = 60000, 120000, 64
 local hash, set, id = KEYS[1], KEYS[2], ARGV[1]
 local sequence, limit, in_use, want, lease =
@@ -33,42 +33,53 @@ for i = 1, 5 do
   local sum = tonumber(sums[i] or 0)
   sound = sound and sum and sum >= 0 and sum <= 2 ^ 53
 end
-if not sound then
-  redis.call('DEL', hash, set)
-  counted_of_all, modest, greedy, short, count = 0, 0, 0, 0, 0
-end
 
 local function record(member)
   local fields = redis.call('HGET', hash, member)
   if not fields then return nil end
   local s, d, c, w, g, h = string.match(fields, '^(%d+) (%d+) (%d+) (%d+) (%d) (%d)$')
-  if not s then return nil end
+  if not s or math.max(d, c, w) > 2 ^ 53 then return nil end
   return { sequence = tonumber(s), granted = tonumber(d), counted = tonumber(c), want = tonumber(w),
     greedy = tonumber(g), short = tonumber(h) }
 end
 
-local function take_out(one)
-  counted_of_all = counted_of_all - one.counted
-  if one.greedy == 1 then greedy = greedy - 1 else modest = modest - one.want end
-  short = short - one.short
-  count = count - 1
+local function add(one, sign)
+  counted_of_all = counted_of_all + sign * one.counted
+  if one.greedy == 1 then greedy = greedy + sign else modest = modest + sign * one.want end
+  short = short + sign * one.short
+  count = count + sign
 end
 
+-- What does not fit together: the records say who holds what, and all of them stay for a lease (the longest, if who asks
+-- leaves). Else all but who asks would be forgotten, and be granted the same again.
+local function count_anew()
+  local ends = text(now + (lease > 0 and lease or LEASE_MAX))
+  counted_of_all, modest, greedy, short, count = 0, 0, 0, 0, 0
+  redis.call('DEL', set)
+  for _, member in ipairs(redis.call('HKEYS', hash)) do
+    local one = record(member)
+    if one then
+      add(one, 1)
+      redis.call('ZADD', set, ends, member)
+    elseif #member > 1 then
+      redis.call('HDEL', hash, member)
+    end
+  end
+end
+
+if not sound then count_anew() end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', text(now), 'LIMIT', 0, PURGE)) do
   local one = record(member)
-  if one then take_out(one) end
+  if one then add(one, -1) end
   redis.call('HDEL', hash, member)
   redis.call('ZREM', set, member)
 end
-if count ~= redis.call('ZCARD', set) then
-  redis.call('DEL', hash, set)
-  counted_of_all, modest, greedy, short, count = 0, 0, 0, 0, 0
-end
+if count ~= redis.call('ZCARD', set) then count_anew() end
 
 local mine, before = record(id), 0
 local old = mine and sequence <= mine.sequence
 if mine and not old then
-  take_out(mine)
+  add(mine, -1)
   before = mine.granted
 end
 if old then sequence = -1 end
