@@ -39,10 +39,11 @@ struct rate_loan {
     uint64_t pocket; /* { generation:32 | credit:32 } */
     uint64_t end_ns;
     uint64_t era;
-    uint64_t most;          /* tokens that it is lent at most; 0: the limit is not shared */
     uint64_t deny_until_ns; /* the store had none, and will have none before */
-    uint64_t pace_ns;       /* what it takes to be lent more */
     uint64_t at_ns;         /* when the link last looked */
+    uint64_t look_ns;       /* when it looks by itself; 0: it waits for an answer, and looks then */
+    uint32_t most;          /* tokens that it is lent at most; 0: the limit is not shared */
+    uint32_t pace_ns;       /* what it takes to be lent more */
     uint32_t wanted;        /* the dearest call that was refused since it last asked; 0: none was */
     uint32_t instances;
 } CACHE_ALIGNED;

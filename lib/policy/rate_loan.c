@@ -91,6 +91,13 @@ bool rate_give_back_lent(struct rate_state *state, const struct weir_slot *slot,
     return true;
 }
 
+static uint64_t loan_pace(const struct rate_loan *loan)
+{
+    return atomic_load_relaxed(&loan->pace_ns);
+}
+
+/* Whoever says that it wants more then looks when the link looks; the link says when it looks, then at what is wanted: one
+ * of the two sees the other. */
 uint64_t rate_loan_refuse(struct rate_state *state, uint32_t cost, uint64_t now_ns, bool *denied, bool *ring)
 {
     struct rate_loan *loan = &state->loan;
@@ -99,11 +106,11 @@ uint64_t rate_loan_refuse(struct rate_state *state, uint32_t cost, uint64_t now_
     *denied = now_ns < until_ns;
     *ring = false;
     while (wanted < cost) {
-        if (!atomic_cas_relaxed(&loan->wanted, &wanted, cost)) continue;
-        *ring = !*denied;
+        if (!atomic_cas_seq_cst(&loan->wanted, &wanted, cost)) continue;
+        *ring = !*denied && atomic_load_seq_cst(&loan->look_ns) > time_add(now_ns, loan_pace(loan));
         break;
     }
-    return *denied ? until_ns : time_add(now_ns, atomic_load_relaxed(&loan->pace_ns));
+    return *denied ? until_ns : time_add(now_ns, loan_pace(loan));
 }
 
 /* ---- the link's side ---- */
@@ -124,7 +131,7 @@ static uint64_t empty_pocket(struct rate_loan *loan)
     return pocket_credit(pocket);
 }
 
-void rate_loan_begin(const struct rate_config *config, struct rate_state *state, uint64_t most)
+void rate_loan_begin(const struct rate_config *config, struct rate_state *state, uint32_t most)
 {
     atomic_swap_acq_rel(&state->gcra.tat, TAT_SHARED);
     end_era(config, state);
@@ -139,7 +146,7 @@ uint64_t rate_loan_end(
     uint64_t left = empty_pocket(loan);
     end_era(config, state);
     atomic_store_release(&loan->end_ns, 0);
-    atomic_store_release(&loan->most, 0);
+    atomic_store_release(&loan->most, 0u);
     uint64_t missing = time_since(state->burst, tokens) * state->gcra.token;
     atomic_swap_acq_rel(&state->gcra.tat, gcra_units(now_ns) + missing);
     return left;
@@ -161,6 +168,12 @@ void rate_loan_add(struct rate_state *state, uint64_t tokens, uint64_t end_ns)
     atomic_store_release(&loan->end_ns, end_ns);
     uint64_t pocket = atomic_load_acquire(&loan->pocket);
     while (!atomic_cas_acq_rel(&loan->pocket, &pocket, pocket + tokens)) { }
+}
+
+bool rate_loan_look_at(struct rate_state *state, uint64_t look_ns, uint32_t seen)
+{
+    atomic_swap_seq_cst(&state->loan.look_ns, look_ns);
+    return atomic_load_seq_cst(&state->loan.wanted) == seen;
 }
 
 uint64_t rate_loan_withdraw(struct rate_state *state, uint64_t tokens)

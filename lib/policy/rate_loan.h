@@ -35,13 +35,13 @@ static inline bool rate_is_shared(const struct rate_state *state)
     return atomic_load_relaxed(&state->loan.most) != 0;
 }
 
-/* A refusal: when to come again, and whether the link has to hear of it. */
+/* A refusal: when to come again, and whether the link has to hear of it: not if it looks soon anyhow. */
 uint64_t rate_loan_refuse(struct rate_state *state, uint32_t cost, uint64_t now_ns, bool *denied, bool *ring);
 
 /* ---- the link's side ---- */
 
 /* From now on nothing is taken but what is lent: `most` at once. */
-void rate_loan_begin(const struct rate_config *config, struct rate_state *state, uint64_t most);
+void rate_loan_begin(const struct rate_config *config, struct rate_state *state, uint32_t most);
 /* The limit is the process's own again; its bucket has `tokens`. Answers what was left in the pocket: it is not spent,
  * and may be given back. */
 uint64_t rate_loan_end(
@@ -49,6 +49,8 @@ uint64_t rate_loan_end(
 /* What was lent is worth nothing any more. Answers how much it was. */
 uint64_t rate_loan_void(const struct rate_config *config, struct rate_state *state);
 void rate_loan_add(struct rate_state *state, uint64_t tokens, uint64_t end_ns);
+/* When the link looks by itself. False: more is wanted than it had seen, and who wants it may not have rung. */
+bool rate_loan_look_at(struct rate_state *state, uint64_t look_ns, uint32_t seen);
 /* Out of the pocket, as much as is there. */
 uint64_t rate_loan_withdraw(struct rate_state *state, uint64_t tokens);
 /* What is left, at most. */

@@ -7,7 +7,7 @@ static void describe_loan(const struct rate_config *config, const struct rate_st
 {
     const struct rate_loan *loan = &state->loan;
     bool good = now_ns < atomic_load_relaxed(&loan->end_ns);
-    snprintf(buffer, size, ", shared by %" PRIu32 ": has %" PRIu64 " of at most %" PRIu64 " that it is lent",
+    snprintf(buffer, size, ", shared by %" PRIu32 ": has %" PRIu64 " of at most %" PRIu32 " that it is lent",
         atomic_load_relaxed(&loan->instances), good ? rate_loan_left(config, state) : 0,
         atomic_load_relaxed(&loan->most));
 }

@@ -105,7 +105,7 @@ static void prepare(struct share *share)
     words->loan.deny_until_ns = 0;
     words->loan.wanted = 0;
     words->loan.pace_ns = PACE_MIN_NS;
-    rate_loan_begin(config, words, share->config.lease_max);
+    rate_loan_begin(config, words, (uint32_t)share->config.lease_max);
 }
 
 /* ---- when ---- */
@@ -129,10 +129,9 @@ static uint64_t next_ask(struct rate_object *rate, uint64_t now_ns)
     return time_max(at_ns, rate->after_ns);
 }
 
-/* Asks if it is time, and says when to look again: after a lease at the latest, in case nobody rang. */
-static void plan(struct rate_object *rate, uint64_t now_ns)
+/* Asks if it is time, and answers when to look again: after a lease at the latest. */
+static uint64_t next_look(struct rate_object *rate, uint64_t now_ns)
 {
-    rate_settle_state(rate, now_ns);
     uint64_t drip_ns = rate_drip(rate, now_ns), at_ns = WEIR_NEVER;
     if (rate->ask.state == ASK_IDLE && shared_lane_is_up(rate->share.shared.link, 0, WEIR_LANE_BULK)) {
         at_ns = next_ask(rate, now_ns);
@@ -141,7 +140,21 @@ static void plan(struct rate_object *rate, uint64_t now_ns)
     uint64_t look_ns = now_ns + rate->share.config.lease_ns;
     uint64_t deny_ns = rate_object_words(rate)->loan.deny_until_ns;
     if (deny_ns > now_ns) look_ns = time_min(look_ns, deny_ns);
-    shared_wake_at(&rate->share.shared, time_min(time_min(at_ns, drip_ns), look_ns));
+    return time_min(time_min(at_ns, drip_ns), look_ns);
+}
+
+/* Who is refused rings only if the answer to a question, or the next look, is farther than a pace. */
+static void plan(struct rate_object *rate, uint64_t now_ns)
+{
+    struct rate_state *words = rate_object_words(rate);
+    uint64_t wake_ns;
+    uint32_t wanted;
+    rate_settle_state(rate, now_ns);
+    do {
+        wanted = atomic_load_relaxed(&words->loan.wanted);
+        wake_ns = next_look(rate, now_ns);
+    } while (!rate_loan_look_at(words, rate->ask.state == ASK_IDLE ? wake_ns : 0, wanted));
+    shared_wake_at(&rate->share.shared, wake_ns);
 }
 
 static void step(struct shared *object, struct weir_instants now)
@@ -287,7 +300,8 @@ static void take_answer(struct rate_object *rate, const struct weir_answer *answ
     shared->stats.debited += rate->debit_told;
     rate->debit -= rate->debit_told;
     atomic_store_relaxed(&words->loan.instances, shared->stats.instances);
-    atomic_store_relaxed(&words->loan.pace_ns, time_max(shared->stats.round_trip_ns, PACE_MIN_NS));
+    uint64_t pace_ns = time_min(time_max(shared->stats.round_trip_ns, PACE_MIN_NS), UINT32_MAX);
+    atomic_store_relaxed(&words->loan.pace_ns, (uint32_t)pace_ns);
     rate_look(rate, now_ns);
     if (!rate_object_is_degraded(rate)) atomic_store_relaxed(&words->loan.deny_until_ns, 0);
     lend(rate, granted, now_ns);

@@ -39,7 +39,7 @@ static void come_back(struct rate_object *rate, uint64_t now_ns)
     struct rate_state *words = rate_object_words(rate);
     if (rate->open) {
         rate->debit += time_since(rate->burst, gcra_tokens(&words->gcra, gcra_units(now_ns)));
-        rate_loan_begin(rate_object_config(rate), words, rate->share.config.lease_max);
+        rate_loan_begin(rate_object_config(rate), words, (uint32_t)rate->share.config.lease_max);
         rate->open = false;
     }
     rate->debit += time_min(rate->dripped, share_of_burst(rate));

@@ -9,6 +9,7 @@ enum { LENT = 24, MORE = 8, LEASE = 4, BIG = LEASE + 1, NOW = 1000, END = 2000 }
 
 static struct {
     struct rate_state state;
+    uint32_t heard, rung;                      /* what the link knew to be wanted; that it was rung */
     uint64_t told, voided;                     /* what the link's call answered */
     uint32_t over;                             /* that it has */
     uint64_t spent[EXPLORE_THREADS_MAX];       /* taken, and not given back */
@@ -98,6 +99,23 @@ static void voids_and_lends(uint32_t thread)
     if (thread == 0) rate_loan_add(&w.state, MORE, END);
 }
 
+/* Idle, it would look in a long time; it plans anew while one more is wanted. */
+static void plans(uint32_t thread)
+{
+    bool denied, ring;
+    if (thread != 0) {
+        explore_progress();
+        (void)rate_loan_refuse(&w.state, thread, NOW, &denied, &ring);
+        weir_explore_point(&w.rung);
+        w.rung |= ring;
+        return;
+    }
+    do {
+        w.heard = atomic_load_relaxed(&w.state.loan.wanted);
+        explore_progress();
+    } while (!rate_loan_look_at(&w.state, w.heard == 0 ? WEIR_NEVER : 0, w.heard));
+}
+
 static void withdraws_and_reports(uint32_t thread)
 {
     if (thread == 0) w.voided = rate_loan_withdraw(&w.state, MORE);
@@ -158,6 +176,13 @@ static void end_lent_anew(void)
     outcome();
 }
 
+/* The link has planned to look soon, or it was rung. */
+static void end_planned(void)
+{
+    EXPLORE_CHECK(w.heard != 0 || w.rung != 0);
+    explore_outcome(w.rung << 8 | w.heard);
+}
+
 #define LOAN(name, run, end, most)                                          \
     {                                                                       \
         name, 3, create, run, NULL, end, .bound = most, .never_waits = true \
@@ -168,6 +193,7 @@ static const struct scenario scenarios[] = {
     LOAN("loan/void", voids, end_void, 2),
     LOAN("loan/more", lends_more, end_lent_more, 3),
     LOAN("loan/void_and_lend", voids_and_lends, end_lent_anew, 2),
+    LOAN("loan/plan", plans, end_planned, 0),
     LOAN("loan/withdraw", withdraws_and_reports, end_reported, 2),
 };
 

@@ -167,17 +167,34 @@ TEST(shared_rate, a_refusal_after_idleness_rings_once)
 
 TEST(shared_rate, a_refusal_in_a_pipeline_asks_for_a_ring)
 {
-    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 10, .burst = 64);
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 10, .burst = 3);
     begin(1);
     CHECK_EQ(take_all(rate), 1);
-    c.now_ns += WEIR_S / 2;
-    struct rate_state *words = rate->state;
-    words->loan.wanted = 0;
+    for (int i = 0; i < 20; i++) {
+        if (carried_pass(&c, WEIR_S)) carried_grant(&c, 0, 2, 0);
+    }
     struct weir_call call = hooks_call(0);
     struct weir_verdict verdict = hooks_admit(rate, &call, c.now_ns);
     CHECK_EQ(verdict.kind, WEIR_REFUSE);
     CHECK_EQ(verdict.flags, VERDICT_RING);
     CHECK_EQ(hooks_admit(rate, &call, c.now_ns).flags, 0);
+    drop(rate);
+}
+
+/* It looks by itself within a pace, or when its answer comes: a ring would wake a thread for nothing. */
+TEST(shared_rate, a_link_that_looks_soon_is_not_rung)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 1000, .burst = 64);
+    begin(1);
+    uint32_t rings = 0;
+    for (int i = 0; i < 50; i++) {
+        CHECK_EQ(take_all(rate), 1);
+        carried_pull(&c);
+        CHECK_EQ(weir_rate_acquire_at(rate, 2, c.now_ns).status, WEIR_REJECTED);
+        carried_grant(&c, 1, 2, 0);
+        if (i == 0) rings = c.rings; /* then it knows what is needed */
+    }
+    CHECK_EQ(c.rings, rings);
     drop(rate);
 }
 
