@@ -39,19 +39,25 @@ bool lane_wants_socket(const struct lane *lane)
 
 /* ---- down ---- */
 
-/* Printable, and cut. */
+static size_t secret_at(const char *text, const char *secret)
+{
+    size_t length = secret == NULL ? 0 : strlen(secret);
+    return length != 0 && strncmp(text, secret, length) == 0 ? length : 0;
+}
+
+/* Printable, without credentials, and cut. */
 void lane_note(struct lane *lane, enum weir_redis_error error, const char *text)
 {
-    const char *password = lane->settings->password;
     char *to = lane->stats.error, *end = to + sizeof lane->stats.error - 1;
-    if (password != NULL && *password != '\0' && strstr(text, password) != NULL) {
-        text = "an error that holds the password";
-    }
     lane->stats.errors[error]++;
-    for (; *text != '\0' && to != end; text++) {
+    while (*text != '\0' && to != end) {
+        size_t secret =
+            time_max(secret_at(text, lane->settings->password), secret_at(text, lane->settings->user));
         char c = *text;
-        if (c < ' ' || c > '~') c = '?';
+        if (secret != 0) c = '*';
+        else if (c < ' ' || c > '~') c = '?';
         *to++ = c;
+        text += secret == 0 ? 1 : secret;
     }
     *to = '\0';
 }

@@ -48,6 +48,7 @@ static void check_refused(
     CHECK(!holds_canary(&stats, sizeof stats));
     CHECK(!holds_canary(&told, sizeof told));
     CHECK(!holds_canary(weir_error_text(), strlen(weir_error_text())));
+    if (config.user != NULL) CHECK(strstr(stats.error, config.user) == NULL);
 }
 
 static void check_accepted(struct weir_redis_config config, const char *address)
@@ -84,8 +85,9 @@ TEST(redis_faults, a_password_is_right_or_it_is_refused_and_never_told)
 }
 
 /* The least that an ACL user must be allowed, and what more lets the link know its server. docs: operations. */
-#define SCRIPTS_USE \
-    " +time +get +set +del +pexpire +pexpireat +hget +hmget +hset +hdel +zadd +zcard +zrem +zrangebyscore"
+#define SCRIPTS_USE                                                                                        \
+    " +time +get +set +del +pexpire +pexpireat +hget +hmget +hgetall +hlen +hset +hdel +zadd +zcard +zrem" \
+    " +zrangebyscore"
 #define LEAST "-@all +evalsha +script|load" SCRIPTS_USE
 #define WELL LEAST " +select +client|setname +role +info +config|get"
 
@@ -107,6 +109,39 @@ TEST(redis_faults, a_user_with_few_rights_will_do)
     check_refused((struct weir_redis_config) { .database = 16 }, place.text, WEIR_REDIS_REFUSED,
         "DB index is out of range");
     redis_server_stop(&server);
+}
+
+/* Commands that a script calls, and those that it calls seldom. */
+static void check_rights(const char *script)
+{
+    static const char call[] = "redis.call('";
+    int calls = 0;
+    for (const char *at = script; (at = strstr(at, call)) != NULL; calls++) {
+        char right[32] = " +";
+        size_t length = 2;
+        for (at += sizeof call - 1; *at != '\'' && length < sizeof right - 2; at++)
+            right[length++] = (char)(*at | 32);
+        if (strstr(SCRIPTS_USE " ", strcat(right, " ")) == NULL) CHECK_STR(right, SCRIPTS_USE);
+    }
+    CHECK(calls > 0);
+}
+
+TEST(redis_faults, what_scripts_call_is_among_the_rights)
+{
+    static char text[32768];
+    DIR *scripts = opendir(WEIR_SCRIPTS);
+    CHECK(scripts != NULL);
+    for (struct dirent *entry; (entry = readdir(scripts)) != NULL;) {
+        char path[512];
+        if (entry->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, WEIR_SCRIPTS "/%s", entry->d_name);
+        FILE *file = fopen(path, "r");
+        CHECK(file != NULL);
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        fclose(file);
+        if (strcmp(entry->d_name, "probe.lua") != 0) check_rights(text);
+    }
+    closedir(scripts);
 }
 
 TEST(redis_faults, a_replica_is_none_to_ask_until_it_is_promoted)

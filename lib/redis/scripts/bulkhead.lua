@@ -56,13 +56,14 @@ local function count_anew()
   local ends = text(now + (lease > 0 and lease or LEASE_MAX))
   counted_of_all, modest, greedy, short, count = 0, 0, 0, 0, 0
   redis.call('DEL', set)
-  for _, member in ipairs(redis.call('HKEYS', hash)) do
-    local one = record(member)
+  local fields = redis.call('HGETALL', hash)
+  for i = 1, #fields, 2 do
+    local one = record(fields[i])
     if one then
       add(one, 1)
-      redis.call('ZADD', set, ends, member)
-    elseif #member > 1 then
-      redis.call('HDEL', hash, member)
+      redis.call('ZADD', set, ends, fields[i])
+    elseif #fields[i] > 1 then
+      redis.call('HDEL', hash, fields[i])
     end
   end
 end
