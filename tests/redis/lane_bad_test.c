@@ -10,6 +10,7 @@
 
 #define YES "*1\r\n:1\r\n"
 #define PASSWORD "canary-5ecret"
+#define USER "canary-u5er"
 
 static struct desk desk;
 
@@ -63,7 +64,7 @@ static const struct greeting bad_greetings[] = {
 static void open_greeted(void)
 {
     desk.settings =
-        (struct lane_settings) { "me", PASSWORD, 3, 250 * WEIR_MS, 20 * WEIR_MS, WEIR_S, 2 * WEIR_S };
+        (struct lane_settings) { USER, PASSWORD, 3, 250 * WEIR_MS, 20 * WEIR_MS, WEIR_S, 2 * WEIR_S };
     desk_open(&desk, WEIR_LANE_LOCK, "one");
     desk_connect(&desk);
 }
@@ -108,9 +109,10 @@ TEST(lane_bad, a_server_that_evicts_is_told_of)
     desk_close(&desk);
 }
 
-TEST(lane_bad, a_server_may_say_the_password_and_nobody_hears_it)
+TEST(lane_bad, a_server_may_say_the_credentials_and_nobody_hears_them)
 {
-    static const char *const says[] = { "-ERR unknown command AUTH me " PASSWORD "\r\n", "-" PASSWORD "\r\n",
+    static const char *const says[] = { "-ERR unknown command AUTH " USER " " PASSWORD "\r\n",
+        "-" PASSWORD "\r\n", "-ERR the user " USER " is off\r\n",
         "-NOAUTH "
         "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"
         "78901234567890123456789012345678901234567890123456789 " PASSWORD "\r\n" };
@@ -122,6 +124,7 @@ TEST(lane_bad, a_server_may_say_the_password_and_nobody_hears_it)
             CHECK_EQ(stats.state, WEIR_LANE_DOWN);
             CHECK(strstr(stats.error, "canary") == NULL);
             CHECK(strstr(stats.error, "5ecret") == NULL);
+            CHECK(strstr(stats.error, "u5er") == NULL);
             desk_close(&desk);
         }
     }
