@@ -29,14 +29,13 @@ static void describe(const void *opaque, const void *state, uint64_t now_ns, cha
         duration_text(config->period_ns).text, config->burst, form, wait, shared);
 }
 
-/* A child holds nothing of what its parent was lent, and nobody lends it anything: its limit is its own, with an empty
- * bucket. */
+/* A child holds nothing of what its parent was lent, and nobody lends it anything: its limit is its own, with a bucket
+ * that was empty when the parent's link last looked, which is at most a lease ago. */
 static void forked(const void *config, void *state)
 {
     struct rate_state *words = state;
     if (!rate_is_shared(words)) return;
-    uint64_t at_ns = time_max(words->loan.at_ns, words->loan.end_ns);
-    rate_loan_end(config, words, 0, at_ns);
+    rate_loan_end(config, words, 0, words->loan.at_ns);
 }
 
 static const struct weir_policy_ops rate_ops = {

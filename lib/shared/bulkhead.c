@@ -87,11 +87,16 @@ static uint32_t away_limit(const struct block *block)
     }
 }
 
+static struct bulkhead_terms away_terms(const struct block *block)
+{
+    return (struct bulkhead_terms) { away_limit(block), block->active, WEIR_NEVER, false };
+}
+
 static void go_away(struct block *block, uint64_t now_ns)
 {
     block->lease_end_ns = 0;
     block->limit = block->granted = 0;
-    set_terms(block, (struct bulkhead_terms) { away_limit(block), block->active, WEIR_NEVER, false }, now_ns);
+    set_terms(block, away_terms(block), now_ns);
     shared_become(&block->share.shared, WEIR_SHARE_DEGRADED, now_ns);
 }
 
@@ -419,16 +424,21 @@ static enum weir_error validate(const struct weir_policy *policy, struct weir_sh
         "weir_share_config", "lease_ns", &config->lease_ns, 3 * WEIR_S, 50 * WEIR_MS, 60 * WEIR_S);
 }
 
+/* What holds while the store is away holds from here on: nobody knows when the link is first driven. */
 static void prepare(struct share *share)
 {
     struct block *block = (struct block *)share;
-    const struct bulkhead_state *state = share->policy->state;
+    struct bulkhead_state *state = share->policy->state;
     block->ask.object = &share->shared;
     block->ask.lane = WEIR_LANE_BULK;
     block->own = atomic_load_acquire(&state->own);
     block->active = share->config.instances;
     block->look_ns = block->pause_ns = LOOK_MIN_NS;
     block->refused = counters_sum(share->policy->counters, BULKHEAD_REFUSED_FULL);
+    struct bulkhead_terms terms = away_terms(block);
+    lock_take(&weir_registry_lock);
+    (void)bulkhead_set_terms(share->policy->config, state, &terms, 0); /* not above its own: nobody is handed any */
+    lock_drop(&weir_registry_lock);
 }
 
 const struct share_kind share_bulkhead = {

@@ -25,7 +25,8 @@ TEST(shared_bulkhead, what_holds_until_the_store_has_said)
         for (enum weir_away away = WEIR_AWAY_SHARE; away <= WEIR_AWAY_CLOSED; away++) {
             desk_open(&desk, BULKHEAD(.limit = 10, .form = form), SHARE(.away = away, .instances = 4));
             CHECK_EQ(desk_state(&desk), WEIR_SHARE_DETACHED);
-            CHECK_EQ(desk_limit(&desk), 10);
+            CHECK_EQ(desk_limit(&desk), limits[away]); /* whenever the link is first driven */
+            CHECK_EQ(enters(START), limits[away] != 0);
             CHECK(!desk_pull(&desk, START)); /* the lane is down */
             CHECK_EQ(desk_state(&desk), WEIR_SHARE_DEGRADED);
             CHECK_EQ(desk_limit(&desk), limits[away]);
