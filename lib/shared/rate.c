@@ -143,6 +143,13 @@ static uint64_t next_look(struct rate_object *rate, uint64_t now_ns)
     return time_min(time_min(at_ns, drip_ns), look_ns);
 }
 
+/* An answer is due soon, and it looks then. One that is late may not come: who is refused meanwhile has to be heard. */
+static bool is_answered_soon(const struct rate_object *rate)
+{
+    enum weir_lane_state lane = shared_lane_state(rate->share.shared.link, 0, WEIR_LANE_BULK);
+    return rate->ask.state != ASK_IDLE && lane == WEIR_LANE_UP && rate->bad == 0;
+}
+
 /* Who is refused rings only if the answer to a question, or the next look, is farther than a pace. */
 static void plan(struct rate_object *rate, uint64_t now_ns)
 {
@@ -153,7 +160,7 @@ static void plan(struct rate_object *rate, uint64_t now_ns)
     do {
         wanted = atomic_load_relaxed(&words->loan.wanted);
         wake_ns = next_look(rate, now_ns);
-    } while (!rate_loan_look_at(words, rate->ask.state == ASK_IDLE ? wake_ns : 0, wanted));
+    } while (!rate_loan_look_at(words, is_answered_soon(rate) ? 0 : wake_ns, wanted));
     shared_wake_at(&rate->share.shared, wake_ns);
 }
 

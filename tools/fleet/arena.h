@@ -13,6 +13,7 @@
 #define WORKERS 3 /* threads of a member that make guarded calls */
 #define RATE_PER_S 2000
 #define RATE_BURST 200
+#define RATE_LEASE_NS WEIR_S
 #define RATE_LEASES 80  /* tokens that all members together may hold unspent */
 #define ASKS_PER_S 1250 /* of each member: more than twice the rate, all together */
 #define PERMITS 8
@@ -46,6 +47,16 @@ struct admits {
     uint64_t at_ns[ADMITS_MAX];
 };
 
+/* When a rate limit of a member was without Redis, and when not any more, as its link said. */
+#define CHANGES_MAX 4096
+struct changes {
+    uint32_t count; /* of one writer: the member, and the parent once that is dead */
+    struct {
+        uint64_t at_ns;
+        bool without;
+    } change[CHANGES_MAX];
+};
+
 struct samples {
     uint32_t count;
     uint32_t took_ns[SAMPLES_MAX];
@@ -57,13 +68,16 @@ struct writes { /* to the resource, in one phase */
 
 struct member {
     struct admits admits[BUCKETS];
+    struct changes changes[BUCKETS];
     struct samples samples[PHASES][TIMEDS];
     uint32_t failing;  /* its calls fail */
     uint32_t holding;  /* the lock, and writes */
     uint32_t in_use;   /* permits */
     uint32_t breaker;  /* enum weir_breaker_state */
     uint32_t share[4]; /* enum weir_share_state: relaxed, strict, breaker, bulkhead */
-    uint32_t up;       /* it has said all of the above at least once */
+    uint32_t
+        within;  /* it has no more permits in use than it was lent: what ran before it was shared is over */
+    uint32_t up; /* it has said all of the above at least once */
     uint64_t votes;
     uint64_t fleet_opened; /* times that the fleet opened its breaker */
 };
@@ -84,6 +98,15 @@ struct arena {
     struct resource resource;
     struct member member[MEMBERS];
 };
+
+static inline void changes_note(struct changes *changes, uint64_t at_ns, bool without)
+{
+    uint32_t count = __atomic_load_n(&changes->count, __ATOMIC_RELAXED);
+    if (count == CHANGES_MAX) return;
+    changes->change[count].at_ns = at_ns;
+    changes->change[count].without = without;
+    __atomic_store_n(&changes->count, count + 1, __ATOMIC_RELEASE);
+}
 
 /* Runs a member in this process until the arena says stop; never returns. */
 void member_run(struct arena *arena, unsigned me, const char *address) __attribute__((noreturn));

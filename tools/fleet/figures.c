@@ -52,6 +52,37 @@ static void measure_bucket(
     }
 }
 
+static bool was_without(const struct changes *changes, uint32_t *at, uint64_t from_ns, uint64_t to_ns)
+{
+    bool was = *at != 0 && changes->change[*at - 1].without;
+    for (; *at < changes->count && changes->change[*at].at_ns < to_ns; ++*at) {
+        was = was || (changes->change[*at].at_ns >= from_ns && changes->change[*at].without);
+    }
+    return was || (*at != 0 && changes->change[*at - 1].without);
+}
+
+/* What members without Redis may let in while others have it, millisecond by millisecond; what they are lent then is good for
+ * a lease. And how often Redis was away for all, so that its bucket grew beside their shares. */
+static double measure_shares(
+    const struct arena *arena, enum bucket bucket, enum phase phase, unsigned *absences)
+{
+    uint32_t at[MEMBERS] = { 0 };
+    double calls = 0;
+    unsigned before = 0;
+    *absences = 0;
+    uint64_t from_ns = arena->begin_ns[phase] - RATE_LEASE_NS;
+    for (; from_ns < arena->begin_ns[phase + 1]; from_ns += WEIR_MS) {
+        unsigned without = 0;
+        for (int i = 0; i < MEMBERS; i++) {
+            without += was_without(&arena->member[i].changes[bucket], &at[i], from_ns, from_ns + WEIR_MS);
+        }
+        if (without != MEMBERS) calls += (double)without / MEMBERS * RATE_PER_S / 1e3;
+        *absences += before != MEMBERS && without == MEMBERS;
+        before = without;
+    }
+    return calls;
+}
+
 static int compare(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -82,14 +113,16 @@ void figures_measure(const struct arena *arena, struct phase_figures figures[PHA
     static uint32_t room[MEMBERS * SAMPLES_MAX];
     for (int i = 0; i < PHASES; i++) {
         struct phase_figures *figure = &figures[i];
-        bool away = store_was_away((enum phase)i);
+        unsigned absences = 0, most = store_was_away((enum phase)i) ? 1 : 0;
         figure->seconds = (double)(arena->begin_ns[i + 1] - arena->begin_ns[i]) / 1e9;
         for (enum bucket bucket = RELAXED; bucket < BUCKETS; bucket++) {
-            figure->excess_bound[bucket] = RATE_BURST * (away ? 2 : 1) + figure->shares[bucket];
+            double shares = measure_shares(arena, bucket, (enum phase)i, &absences);
+            if (most < absences) most = absences;
+            figure->excess_bound[bucket] = RATE_BURST * (1 + most) + shares;
         }
         figure->excess_bound[RELAXED] += RATE_LEASES;
         figure->in_use_max = arena->in_use_max[i];
-        figure->in_use_bound = away ? 2 * PERMITS : PERMITS;
+        figure->in_use_bound = most != 0 ? 2 * PERMITS : PERMITS;
         if (i == PAUSED) figure->in_use_bound += WORKERS;
         if (i == MURDER) figure->in_use_bound += PERMITS / MEMBERS;
         figure->open_bound = i == ONE_BAD ? 1 : i == ALL_BAD || i == WELL ? MEMBERS : 0;

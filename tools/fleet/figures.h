@@ -5,7 +5,8 @@
  *     strict    the burst
  *     relaxed   the burst and what all members may hold unspent when the window begins
  *     Redis is away, back, or has lost its memory: the burst once more, as the bucket in Redis grows, or is full again,
- *     while members live on their shares; and what the shares of those that have not found it again add while others have
+ *     while members live on their shares; and what the shares of those that have not found it again add while others have.
+ *     The same each time that all were without it as their links say: on a busy machine it may be silent for long enough
  * Permits: the limit. Redis is away or back: twice that, as those in use come beside the shares. A member that is stopped, or
  * comes new: what it has in use, or its share, besides. */
 #ifndef FLEET_FIGURES_H
@@ -18,7 +19,6 @@ struct phase_figures {
     double rate[BUCKETS];   /* calls let in a second */
     double excess[BUCKETS]; /* the most of any window, in calls */
     double excess_bound[BUCKETS];
-    double shares[BUCKETS];           /* calls that members without Redis may let in while others have it */
     double shared_us[2], local_us[2]; /* p50 and p99 of a decision */
     uint32_t in_use_max, in_use_bound;
     unsigned open_max; /* breakers that were open at once, by the parent's look every 2 ms */

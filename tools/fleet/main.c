@@ -75,6 +75,7 @@ static void bury(unsigned i)
     member->in_use = 0;
     member->holding = 0;
     member->up = 0;
+    for (int j = 0; j < BUCKETS; j++) changes_note(&member->changes[j], now(), false);
     fleet.member[i] = 0;
 }
 
@@ -132,32 +133,22 @@ static unsigned count_open(void)
     return open;
 }
 
-/* Everything is shared, and somebody has written since. */
-static bool is_whole(uint64_t since_ns)
+/* Everything is shared, no call is left from before that, and somebody has written since: NULL. Else what is missing. */
+static const char *what_is_missing(uint64_t since_ns)
 {
+    static const char *const shares[] = { "the relaxed rate is not shared", "the strict rate is not shared",
+        "the breaker is not shared", "the bulkhead is not shared" };
     for (int i = 0; i < MEMBERS; i++) {
         const struct member *member = &fleet.arena->member[i];
-        if (__atomic_load_n(&member->up, __ATOMIC_RELAXED) == 0) return false;
+        if (__atomic_load_n(&member->up, __ATOMIC_RELAXED) == 0) return "a member is not up";
+        if (__atomic_load_n(&member->within, __ATOMIC_RELAXED) == 0) return "calls run beyond what is lent";
         for (int j = 0; j < 4; j++) {
-            if (__atomic_load_n(&member->share[j], __ATOMIC_RELAXED) != WEIR_SHARE_SHARED) return false;
+            if (__atomic_load_n(&member->share[j], __ATOMIC_RELAXED) != WEIR_SHARE_SHARED) return shares[j];
         }
     }
-    return count_open() == 0 && __atomic_load_n(&fleet.arena->resource.last_ns, __ATOMIC_RELAXED) > since_ns;
-}
-
-/* What members that are without Redis may let in beside those that are not, since the last look. */
-static void count_shares(struct phase_figures *figure, uint64_t passed_ns)
-{
-    for (int bucket = 0; bucket < BUCKETS; bucket++) {
-        unsigned without = 0;
-        for (int i = 0; i < MEMBERS; i++) {
-            if (fleet.member[i] == 0) continue;
-            uint32_t state = __atomic_load_n(&fleet.arena->member[i].share[bucket], __ATOMIC_RELAXED);
-            without += state != WEIR_SHARE_SHARED && state != WEIR_SHARE_SLOW;
-        }
-        if (without == MEMBERS) continue;
-        figure->shares[bucket] += (double)without / MEMBERS * RATE_PER_S * (double)passed_ns / 1e9;
-    }
+    if (count_open() != 0) return "a breaker is open";
+    bool written = __atomic_load_n(&fleet.arena->resource.last_ns, __ATOMIC_RELAXED) > since_ns;
+    return written ? NULL : "nobody has written";
 }
 
 static void look(struct phase_figures *figure, uint64_t began_ns, uint64_t healed_ns)
@@ -170,15 +161,20 @@ static void look(struct phase_figures *figure, uint64_t began_ns, uint64_t heale
         uint64_t votes = __atomic_load_n(&fleet.arena->member[i].votes, __ATOMIC_RELAXED);
         if (figure->votes_max < votes) figure->votes_max = votes;
     }
-    if (healed_ns != 0 && isnan(figure->recover_s) && is_whole(healed_ns)) {
+    if (healed_ns != 0 && isnan(figure->recover_s) && what_is_missing(healed_ns) == NULL) {
         figure->recover_s = (double)(now() - healed_ns) / 1e9;
     }
+}
+
+static bool is_to_recover(enum phase phase)
+{
+    return phase != STOPPED && phase != KILLED && phase != ALL_BAD;
 }
 
 /* A short phase lasts until it has recovered, or has had the time for it. */
 static bool goes_on(const struct phase_figures *figure, enum phase phase, uint64_t now_ns, uint64_t healed_ns)
 {
-    if (phase == STOPPED || phase == KILLED || phase == ALL_BAD || !isnan(figure->recover_s)) return false;
+    if (!is_to_recover(phase) || !isnan(figure->recover_s)) return false;
     return now_ns < healed_ns + 3 * WEIR_S;
 }
 
@@ -195,7 +191,6 @@ static bool run_phase(enum phase phase, double seconds)
              last_ns = began_ns;
     for (uint64_t at_ns; (at_ns = now()) < end_ns || goes_on(figure, phase, at_ns, healed_ns); usleep(2000)) {
         figure->stall_s = fmax(figure->stall_s, (double)(at_ns - last_ns) / 1e9);
-        count_shares(figure, at_ns - last_ns);
         last_ns = at_ns;
         if (healed_ns == 0 && at_ns >= heal_ns) {
             if (!heal(phase)) return false;
@@ -203,6 +198,8 @@ static bool run_phase(enum phase phase, double seconds)
         }
         look(figure, began_ns, healed_ns);
     }
+    if (isnan(figure->recover_s) && is_to_recover(phase))
+        fprintf(stderr, "%s: not whole: %s\n", phase_names[phase], what_is_missing(healed_ns));
     figure->holder = fleet.arena->resource.holder;
     figure->token = fleet.arena->resource.last.token;
     return true;
@@ -210,10 +207,13 @@ static bool run_phase(enum phase phase, double seconds)
 
 /* ---- from begin to end ---- */
 
+/* And for as long as what each had while it lived on its share is good. */
 static bool everybody_is_up(void)
 {
     for (uint64_t end_ns = now() + 10 * WEIR_S; now() < end_ns; usleep(2000)) {
-        if (is_whole(0)) return true;
+        if (what_is_missing(0) != NULL) continue;
+        usleep(RATE_LEASE_NS / WEIR_US);
+        return true;
     }
     fprintf(stderr, "weir-fleet: the members do not come up\n");
     return false;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -201,15 +202,18 @@ static void *keep(void *nothing)
 
 /* ---- what it is made of ---- */
 
+static const char *const rate_names[BUCKETS] = { "relaxed", "strict" };
+
 static void create_rates(void)
 {
     for (enum bucket bucket = RELAXED; bucket < BUCKETS; bucket++) {
         bool strict = bucket == STRICT;
-        require(weir_rate_create(WEIR_CONFIG(weir_rate_config, .name = strict ? "strict" : "relaxed",
-                                     .permits = RATE_PER_S, .burst = RATE_BURST,
-                                     .share = WEIR_CONFIG(weir_share_config, .link = self.link,
-                                         .away = WEIR_AWAY_SHARE, .instances = MEMBERS, .strict = strict,
-                                         .lease_max = strict ? RATE_LEASES : RATE_LEASES / MEMBERS)),
+        require(weir_rate_create(
+            WEIR_CONFIG(weir_rate_config, .name = rate_names[bucket], .permits = RATE_PER_S,
+                .burst = RATE_BURST,
+                .share = WEIR_CONFIG(weir_share_config, .link = self.link, .away = WEIR_AWAY_SHARE,
+                    .instances = MEMBERS, .strict = strict, .lease_ns = RATE_LEASE_NS,
+                    .lease_max = strict ? RATE_LEASES : RATE_LEASES / MEMBERS)),
             &self.rate[bucket]));
     }
     require(weir_rate_create(
@@ -217,10 +221,23 @@ static void create_rates(void)
         &self.local));
 }
 
+static void note_change(void *nothing, const struct weir_share_event *event)
+{
+    (void)nothing;
+    if (event->kind != WEIR_SHARE_CHANGED) return;
+    for (enum bucket bucket = RELAXED; bucket < BUCKETS; bucket++) {
+        if (strcmp(event->name, rate_names[bucket]) != 0) continue;
+        bool without = event->state != WEIR_SHARE_SHARED && event->state != WEIR_SHARE_SLOW;
+        changes_note(&self.mine->changes[bucket], event->now_ns, without);
+    }
+}
+
 static void create(const char *address)
 {
+    static const struct weir_share_sink sink = { note_change, NULL };
     require(weir_redis_create(
-        WEIR_CONFIG(weir_redis_config, .address = address, .space = "fleet", .thread = true), &self.link));
+        WEIR_CONFIG(weir_redis_config, .address = address, .space = "fleet", .thread = true, .sink = &sink),
+        &self.link));
     create_rates();
     require(
         weir_breaker_create(WEIR_CONFIG(weir_breaker_config, .name = "callee", .window_ns = WEIR_S,
@@ -247,6 +264,7 @@ static void tell(void)
     struct weir_share_stats stats = weir_share_stats(self.breaker);
     STORE(&self.mine->votes, stats.votes);
     STORE(&self.mine->fleet_opened, stats.tripped);
+    STORE(&self.mine->within, LOAD(&self.mine->in_use) <= weir_share_stats(self.bulkhead).held);
     STORE(&self.mine->up, 1);
 }
 
