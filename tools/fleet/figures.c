@@ -39,6 +39,7 @@ static void measure_bucket(
     double queue = 0;
     for (int member; (member = earliest(arena, bucket, next)) >= 0; next[member]++) {
         uint64_t at_ns = arena->member[member].admits[bucket].at_ns[next[member]];
+        if (at_ns < arena->begin_ns[HEALTHY]) continue; /* while it started */
         enum phase phase = phase_at(arena, at_ns);
         struct phase_figures *figure = &figures[phase];
         bool begins = at_ns >= arena->begin_ns[phase] && last_ns < arena->begin_ns[phase];
