@@ -109,11 +109,14 @@ WEIR_API enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t dead
 WEIR_API enum weir_lock_state weir_lock_check(struct weir_lock *lock);
 /* The same at an instant of CLOCK_BOOTTIME that you have read. */
 WEIR_API enum weir_lock_state weir_lock_check_at(struct weir_lock *lock, uint64_t boottime_ns);
-/* The end of the lease, unless it is renewed, as an instant of CLOCK_BOOTTIME; 0: it is not held. */
+/* The next three go by the same clock as weir_lock_check(): once the lease has ended they say that it is not held, whoever
+ * else has noticed. The end of the lease, unless it is renewed, as an instant of CLOCK_BOOTTIME; 0: it is not held. */
 WEIR_API uint64_t weir_lock_valid_until(struct weir_lock *lock);
-/* The same as an instant of CLOCK_MONOTONIC, for contexts: what is under way does not outlast the lease. 0: not held. */
+/* The same as an instant of CLOCK_MONOTONIC, for contexts: what is under way does not outlast the lease. 0, an instant that
+ * has passed: it is not held. */
 WEIR_API uint64_t weir_lock_deadline_ns(struct weir_lock *lock);
-/* Of the present acquisition; {0, 0}: it is not held. */
+/* Of the present acquisition; {0, 0}, which no guard admits: it is not held. Who works under an acquisition keeps the
+ * fence that it began with: this may be of a later one. */
 WEIR_API struct weir_fence weir_lock_fence(struct weir_lock *lock);
 /* Readable from a loss to the release; do not read from it. -1 unless config.fd. It lives as long as the lock. */
 WEIR_API int weir_lock_fd(const struct weir_lock *lock);

@@ -288,17 +288,15 @@ enum weir_lock_state weir_lock_check_at(struct weir_lock *lock, uint64_t boottim
 uint64_t weir_lock_valid_until(struct weir_lock *lock)
 {
     WEIR_REQUIRE(lock != NULL, "weir_lock_valid_until", "lock is NULL");
-    uint64_t word = atomic_load_acquire(&lock->word);
-    return word < LOCK_WORDS || !process_is(lock->process) ? 0 : word;
+    return lock_valid_until(lock, os_clock(CLOCK_BOOTTIME));
 }
 
 uint64_t weir_lock_deadline_ns(struct weir_lock *lock)
 {
     WEIR_REQUIRE(lock != NULL, "weir_lock_deadline_ns", "lock is NULL");
-    uint64_t valid_ns = weir_lock_valid_until(lock);
-    if (valid_ns == 0) return 0;
     struct weir_instants now = instants();
-    return now.monotonic_ns + time_since(valid_ns, now.boottime_ns);
+    uint64_t valid_ns = lock_valid_until(lock, now.boottime_ns);
+    return valid_ns == 0 ? 0 : now.monotonic_ns + time_since(valid_ns, now.boottime_ns);
 }
 
 struct weir_fence weir_lock_fence(struct weir_lock *lock)

@@ -124,16 +124,29 @@ bool lock_is_given_back(const struct weir_lock *lock)
     return true;
 }
 
-enum weir_lock_state lock_check(struct weir_lock *lock, uint64_t boottime_ns)
+/* The word as it is then: one that has passed is LOST from here on. */
+static uint64_t look(struct weir_lock *lock, uint64_t boottime_ns)
 {
-    static const uint8_t states[] = { WEIR_LOCK_FREE, WEIR_LOCK_ACQUIRING, WEIR_LOCK_LOST };
     uint64_t word = atomic_load_acquire(&lock->word);
-    if (unlikely(!process_is(lock->process))) return word >= LOCK_WORD_LOST ? WEIR_LOCK_LOST : WEIR_LOCK_FREE;
+    if (unlikely(!process_is(lock->process))) return word >= LOCK_WORD_LOST ? LOCK_WORD_LOST : LOCK_WORD_FREE;
     while (word >= LOCK_WORDS && boottime_ns >= word) {
         if (!atomic_cas_acq_rel(&lock->word, &word, (uint64_t)LOCK_WORD_LOST)) continue;
         word = LOCK_WORD_LOST;
         shared_ring(&lock->shared);
     }
+    return word;
+}
+
+uint64_t lock_valid_until(struct weir_lock *lock, uint64_t boottime_ns)
+{
+    uint64_t word = look(lock, boottime_ns);
+    return word < LOCK_WORDS ? 0 : word;
+}
+
+enum weir_lock_state lock_check(struct weir_lock *lock, uint64_t boottime_ns)
+{
+    static const uint8_t states[] = { WEIR_LOCK_FREE, WEIR_LOCK_ACQUIRING, WEIR_LOCK_LOST };
+    uint64_t word = look(lock, boottime_ns);
     if (word < LOCK_WORDS) return (enum weir_lock_state)states[word];
     return boottime_ns < word - lock->suspect_ns ? WEIR_LOCK_HELD : WEIR_LOCK_SUSPECT;
 }

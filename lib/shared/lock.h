@@ -115,6 +115,8 @@ bool lock_is_given_back(const struct weir_lock *lock);
 
 /* From any thread, without it. */
 enum weir_lock_state lock_check(struct weir_lock *lock, uint64_t boottime_ns);
+/* 0: it is not held, or not any more. */
+uint64_t lock_valid_until(struct weir_lock *lock, uint64_t boottime_ns);
 
 /* ---- lock_nodes.c: what is asked of the nodes and what they say; from hooks ---- */
 

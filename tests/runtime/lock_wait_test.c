@@ -5,6 +5,7 @@
 #include <weir/lock.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -289,4 +290,51 @@ TEST(lock_wait, a_loss_is_told_within_5_ms_of_its_instant)
     fprintf(stderr, "told %llu us after its instant\n", (unsigned long long)(best_ns / 1000));
     CHECK(best_ns <= 5 * WEIR_MS);
     down(&driver);
+}
+
+/* Between the end of the lease and whoever looks for it first: the one that drives the link is out of the way. */
+static struct weir_lock *lapsed(void)
+{
+    up(&driver, false);
+    weir_link_step(driver.link, now());
+    struct weir_lock *lock = create("1", 50 * WEIR_MS);
+    CHECK_EQ(weir_lock_acquire(lock, NULL, WEIR_NEVER, NULL).status, WEIR_OK);
+    uint64_t end_ns = weir_lock_valid_until(lock);
+    CHECK(end_ns != 0);
+    CHECK(weir_lock_fence(lock).token != 0);
+    while (clock_ns(CLOCK_BOOTTIME) < end_ns) sched_yield();
+    return lock;
+}
+
+static void gone(struct weir_lock *lock)
+{
+    CHECK_EQ(weir_lock_check(lock), WEIR_LOCK_LOST);
+    weir_lock_destroy(lock);
+    down(&driver);
+}
+
+TEST(lock_wait, a_lease_that_has_ended_has_no_fence_though_nobody_has_noticed)
+{
+    struct weir_lock *lock = lapsed();
+    struct weir_fence fence = weir_lock_fence(lock);
+    CHECK_EQ(fence.token, 0);
+    CHECK_EQ(fence.nonce, 0);
+    gone(lock);
+}
+
+TEST(lock_wait, a_lease_that_has_ended_is_not_valid_though_nobody_has_noticed)
+{
+    struct weir_lock *lock = lapsed();
+    CHECK_EQ(weir_lock_valid_until(lock), 0);
+    gone(lock);
+}
+
+TEST(lock_wait, a_lease_that_has_ended_leaves_a_context_no_time_though_nobody_has_noticed)
+{
+    struct weir_context context;
+    struct weir_lock *lock = lapsed();
+    CHECK_EQ(weir_lock_deadline_ns(lock), 0);
+    weir_context_child(&context, NULL, weir_lock_deadline_ns(lock), NULL);
+    CHECK_EQ(weir_context_check(&context, 0), WEIR_EXPIRED);
+    gone(lock);
 }

@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define START_NS (UINT64_C(1000000) * WEIR_S)
+/* No machine has been up for so long: who looks at its clock finds leases good. */
+#define START_NS (UINT64_C(100000000) * WEIR_S)
 #define QUESTIONS 64
 
 struct question {
