@@ -50,14 +50,16 @@ struct weir_lock_config {
     struct weir_link *link; /* a reference is taken; with several servers, a majority of them grants it */
     const char *name;       /* copied */
     uint64_t
-        lease_ns; /* 50 ms .. 1 h; default: 10 s. Holders get to know a loss by then, others wait as long */
+        lease_ns; /* 50 ms .. 1 h; default: 10 s. a holder knows of a loss by then; others wait for it and the grace */
     uint64_t
         grace_ns; /* more, in the store, after a loss, up to 1 h; default: half the lease; WEIR_OFF: none */
-    uint64_t min_validity_ns; /* an acquire with less left is given back; default: a third of the lease */
-    uint64_t hold_max_ns;     /* it is lost by then, renewed or not; default: no limit */
-    uint64_t poll_min_ns, poll_max_ns; /* between questions while another holds it; default: 50 ms, 500 ms */
+    uint64_t
+        min_validity_ns;  /* an acquire with less left is given back; up to lease / 2; default: lease / 3 */
+    uint64_t hold_max_ns; /* it is lost by then, renewed or not; from the lease on; default: no limit */
+    uint64_t poll_min_ns,
+        poll_max_ns; /* between questions while another holds it, 1 ms .. 60 s; default: 50 ms, 500 ms */
     /* How long a server that is not the one from before is not asked for the lock: it may have lost what it held.
-     * Default: lease + grace; WEIR_OFF: it is asked at once, as its data outlive it. */
+     * 1 ms .. 24 h; default: lease + grace; WEIR_OFF: it is asked at once, as its data outlive it. */
     uint64_t settle_ns;
     /* At a loss, in this order, after weir_lock_check() says so: */
     struct weir_source

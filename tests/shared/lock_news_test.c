@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -153,8 +154,79 @@ TEST(lock, a_config_that_cannot_be_is_refused)
     CHECK_EQ(weir_lock_create(&config, &lock), WEIR_E_INVALID);
     CHECK(strstr(weir_error_text(), "weir_lock_config.name is NULL") != NULL);
     config.name = "x";
-    config.lease_ns = 49 * WEIR_MS;
-    CHECK_EQ(weir_lock_create(&config, &lock), WEIR_E_INVALID);
-    CHECK(strstr(weir_error_text(), "lease_ns") != NULL);
     carrier_close(&carrier);
+}
+
+/* What is refused names the field and what would do; the nearest good number is taken. */
+static void check_bounds(size_t field, const char *name, uint64_t low, uint64_t high)
+{
+    const uint64_t bad[] = { low - 1, high + 1, WEIR_NEVER - 1 };
+    struct weir_lock_config config = weir_lock_config_init();
+    struct weir_lock *lock;
+    char text[128];
+    config.link = carrier.link;
+    config.name = "x";
+    config.lease_ns = field == offsetof(struct weir_lock_config, lease_ns) ? 0 : 10 * WEIR_S;
+    config.poll_min_ns = field == offsetof(struct weir_lock_config, poll_max_ns) ? 7 * WEIR_MS : 0;
+    snprintf(text, sizeof text, "weir_lock_config.%s is ", name);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (bad[i] == 0 || (high == WEIR_NEVER && i != 0)) continue;
+        memcpy((char *)&config + field, &bad[i], sizeof bad[i]);
+        CHECK_EQ(weir_lock_create(&config, &lock), WEIR_E_INVALID);
+        if (strstr(weir_error_text(), text) == NULL) CHECK_STR(weir_error_text(), text);
+        CHECK(strstr(weir_error_text(), ", expected ") != NULL);
+    }
+    for (int i = 0; i < 2; i++) {
+        memcpy((char *)&config + field, i == 0 ? &low : &high, sizeof low);
+        CHECK_EQ(weir_lock_create(&config, &lock), WEIR_E_NONE);
+        weir_lock_destroy(lock);
+    }
+}
+#define BOUNDS(field, low, high) check_bounds(offsetof(struct weir_lock_config, field), #field, (low), (high))
+
+TEST(lock, each_time_of_a_config_has_its_bounds)
+{
+    carrier_open(&carrier, 1, 1);
+    BOUNDS(lease_ns, 50 * WEIR_MS, 3600 * WEIR_S);
+    BOUNDS(grace_ns, 1, 3600 * WEIR_S);
+    BOUNDS(settle_ns, WEIR_MS, 24 * 3600 * WEIR_S);
+    BOUNDS(min_validity_ns, 1, 5 * WEIR_S);
+    BOUNDS(hold_max_ns, 10 * WEIR_S, WEIR_NEVER);
+    BOUNDS(poll_min_ns, WEIR_MS, 60 * WEIR_S);
+    BOUNDS(poll_max_ns, 7 * WEIR_MS, 60 * WEIR_S);
+    carrier_close(&carrier);
+}
+
+/* No number that is allowed overflows: at the greatest of all it is asked, held, renewed and given back. */
+TEST(lock, with_the_longest_times_works)
+{
+    carrier_open(&carrier, 1, 1);
+    memset(stores, 0, sizeof stores);
+    world_ns = START_NS;
+    struct weir_lock_config config = weir_lock_config_init();
+    config.lease_ns = config.grace_ns = 3600 * WEIR_S;
+    config.settle_ns = 24 * 3600 * WEIR_S;
+    config.hold_max_ns = WEIR_NEVER - 1;
+    config.poll_min_ns = config.poll_max_ns = 60 * WEIR_S;
+    struct weir_lock *lock = lock_of(&carrier, &config);
+    carrier_lane(&carrier, 0, false, 0);
+    carrier_lane(&carrier, 0, true, 200); /* another server */
+    weir_lock_begin(lock, WEIR_NEVER);
+    carrier_pump(&carrier);
+    CHECK(question_at(&carrier, 0) == NULL);
+    CHECK_EQ(carrier.wake_ns, START_NS + config.settle_ns);
+    world_ns = carrier.wake_ns;
+    CHECK_EQ(asked(WEIR_ASK_LOCK)->ask.number[0], 7200000);
+    carrier_serve(&carrier, stores);
+    CHECK_EQ(state_of(lock), WEIR_LOCK_HELD);
+    for (int i = 0; i < 100; i++) {
+        world_ns = carrier.wake_ns;
+        carrier_serve(&carrier, stores);
+    }
+    CHECK_EQ(state_of(lock), WEIR_LOCK_HELD);
+    CHECK_EQ(weir_lock_stats(lock).overdue, 0);
+    (void)weir_lock_release(lock, 0);
+    carrier_serve(&carrier, stores);
+    CHECK(!stores[0].taken);
+    done(lock);
 }
