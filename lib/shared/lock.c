@@ -296,7 +296,9 @@ static uint64_t next_wake(const struct weir_lock *lock, struct weir_instants now
 
 static void turn(struct weir_lock *lock, struct weir_instants now)
 {
+    uint64_t ended = lock->stats.ghosts_ended;
     lock_keep_ghosts(lock, now.boottime_ns);
+    if (lock->stats.ghosts_ended != ended) news(lock, LOCK_NEWS_STATE); /* a release may wait for it */
     if (lock->phase == LOCK_HOLDS) hold(lock, now);
     else if (atomic_load_relaxed(&lock->word) == LOCK_WORD_ACQUIRING) acquire(lock, now);
     lock_ask_all(lock, now.boottime_ns);

@@ -338,3 +338,16 @@ TEST(lock_wait, a_lease_that_has_ended_leaves_a_context_no_time_though_nobody_ha
     CHECK_EQ(weir_context_check(&context, 0), WEIR_EXPIRED);
     gone(lock);
 }
+
+TEST(lock_wait, a_release_that_nobody_answers_ends_when_the_store_has_forgotten)
+{
+    up(&driver, true);
+    struct weir_lock *lock = create("1", 50 * WEIR_MS);
+    CHECK_EQ(weir_lock_acquire(lock, NULL, WEIR_NEVER, NULL).status, WEIR_OK);
+    weir_link_report(driver.link, 0, WEIR_LANE_LOCK, WEIR_LANE_DOWN, 0, now());
+    uint64_t began_ns = now().monotonic_ns;
+    CHECK_EQ(weir_lock_release(lock, began_ns + 10 * WEIR_S), WEIR_E_NONE);
+    CHECK(now().monotonic_ns < began_ns + 5 * WEIR_S);
+    weir_lock_destroy(lock);
+    down(&driver);
+}
