@@ -249,6 +249,19 @@ static bool is_given_back(struct weir_lock *lock, bool *closed)
     return given_back;
 }
 
+/* There may be several that wait: each passes on what woke it. */
+static bool wait_until_given_back(struct weir_lock *lock, uint64_t deadline_ns)
+{
+    bool closed, given_back;
+    do {
+        await(lock, &lock->releaser, deadline_ns);
+        given_back = is_given_back(lock, &closed);
+    } while (!given_back && !closed && os_now_precise() < deadline_ns);
+    atomic_swap_acq_rel(&lock->releaser, (uint32_t)NEWS);
+    if (shared_is_threaded(lock->shared.link)) os_wake(&lock->releaser);
+    return given_back;
+}
+
 enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
 {
     WEIR_REQUIRE(lock != NULL, "weir_lock_release", "lock is NULL");
@@ -262,11 +275,7 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     drain_fd(lock);
     bool waits = !given_back && !closed && os_now_precise() < deadline_ns;
     stir(lock, waits);
-    while (waits) {
-        await(lock, &lock->releaser, deadline_ns);
-        given_back = is_given_back(lock, &closed);
-        waits = !given_back && !closed && os_now_precise() < deadline_ns;
-    }
+    if (waits) given_back = wait_until_given_back(lock, deadline_ns);
     if (given_back) return WEIR_E_NONE;
     return error_set(WEIR_E_TIMEOUT, "weir_lock_release: the store has not said yet that the lock is free");
 }

@@ -125,6 +125,39 @@ TEST(lock, a_release_that_waits_ends_with_its_link_and_does_not_say_that_it_is_f
     weir_link_release(link);
 }
 
+struct patient { /* releases, and waits until the store says that it is free */
+    struct weir_lock *lock;
+    pthread_t thread;
+    pid_t id;
+};
+
+static void *release_patiently(void *argument)
+{
+    struct patient *patient = argument;
+    __atomic_store_n(&patient->id, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    CHECK_EQ(weir_lock_release(patient->lock, weir_now(WEIR_TIMING_PRECISE) + 20 * WEIR_S), WEIR_E_NONE);
+    return NULL;
+}
+
+TEST(lock, each_of_several_that_wait_in_a_release_is_told)
+{
+    struct patient patient[3] = { 0 };
+    struct weir_lock *lock = held(1);
+    for (int i = 0; i < 3; i++) {
+        patient[i].lock = lock;
+        CHECK_EQ(pthread_create(&patient[i].thread, NULL, release_patiently, &patient[i]), 0);
+        while (__atomic_load_n(&patient[i].id, __ATOMIC_SEQ_CST) == 0) sched_yield();
+        while (state_of(lock) != WEIR_LOCK_FREE) sched_yield();
+        (void)weir_link_step(carrier.link, world_now()); /* what the release itself posts is out */
+        while (!sleeps(patient[i].id)) sched_yield();
+    }
+    uint64_t began_ns = weir_now(WEIR_TIMING_PRECISE);
+    carrier_serve(&carrier, stores);
+    for (int i = 0; i < 3; i++) CHECK_EQ(pthread_join(patient[i].thread, NULL), 0);
+    CHECK(weir_now(WEIR_TIMING_PRECISE) < began_ns + 10 * WEIR_S);
+    done(lock);
+}
+
 TEST(lock, a_child_holds_nothing_and_leaves_the_parents_alone)
 {
     struct weir_lock *lock = held(1);
