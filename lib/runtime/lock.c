@@ -1,8 +1,9 @@
 /* A lock's clocks, waits and news: what its machine (lib/shared/lock.c) may not touch.
  *
  * Who waits sleeps on `parker` or `releaser`, which the post of any news sets; on a link without a thread it drives it. News go
- * out on the driving thread, one lock's at a time, with `poster` saying so: a begin waits until those of the loss
- * before it are out, lest they cancel its contexts, and a destroy until none can come any more. */
+ * out on the driving thread, one lock's at a time, with `poster` saying so: a release waits until those of the loss
+ * before it are out, lest they cancel the next one's contexts or make its descriptor readable, and a destroy until none
+ * can come any more. */
 #include "shared/lock.h"
 
 #include "base/context.h"
@@ -46,10 +47,14 @@ static void post(struct weir_lock *lock)
     shared_lock(link);
     uint8_t what = lock->quiet ? 0 : lock->news;
     lock->news = 0;
+    lock->telling = (what & LOCK_NEWS_LOST) != 0;
     if (what != 0) lock->poster = &weir_thread;
     shared_unlock(link);
     if (what == 0) return;
-    if ((what & LOCK_NEWS_LOST) != 0) tell_loss(lock);
+    if ((what & LOCK_NEWS_LOST) != 0) {
+        tell_loss(lock);
+        atomic_store_release(&lock->telling, false);
+    }
     wake(&lock->parker);
     wake(&lock->releaser);
     if (lock->config.waker.post != NULL) lock->config.waker.post(lock->config.waker.argument);
@@ -58,13 +63,14 @@ static void post(struct weir_lock *lock)
     shared_unlock(link);
 }
 
-/* With the link's lock taken: waits until nobody posts. Whoever does it from the callback does not wait for itself;
- * nor does a child for a thread of its parent's. */
-static void wait_for_poster(struct weir_lock *lock)
+/* With the link's lock taken: waits until nobody posts, or tells a loss. Whoever does it from the callback does not
+ * wait for itself; nor does a child for a thread of its parent's. */
+static void wait_for_poster(struct weir_lock *lock, bool loss_only)
 {
     struct weir_link *link = lock->shared.link;
     for (uint32_t spins = 0; lock->poster != NULL && lock->poster != &weir_thread; spins++) {
         if (!process_is(lock->process)) return;
+        if (loss_only && !atomic_load_acquire(&lock->telling)) return;
         shared_unlock(link);
         lock_pause(spins);
         shared_lock(link);
@@ -113,7 +119,7 @@ void weir_lock_destroy(struct weir_lock *lock)
     shared_lock(lock->shared.link);
     WEIR_REQUIRE(lock->poster != &weir_thread, "weir_lock_destroy", "called from the lock's own callback");
     lock->quiet = true;
-    wait_for_poster(lock);
+    wait_for_poster(lock, false);
     shared_unlock(lock->shared.link);
     shared_leave(&lock->shared);
     if (fd >= 0) close(fd);
@@ -143,7 +149,6 @@ static void begin(struct weir_lock *lock, uint64_t deadline_ns, bool once, bool 
     WEIR_REQUIRE(atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE, function,
         "the lock is held, being acquired, or lost and not released yet: weir_lock_release() comes first");
     shared_lock(lock->shared.link);
-    wait_for_poster(lock);
     atomic_swap_acq_rel(&lock->parker, (uint32_t)QUIET);
     lock_begin(lock, deadline_ns, once);
     shared_unlock(lock->shared.link);
@@ -267,10 +272,11 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     WEIR_REQUIRE(lock != NULL, "weir_lock_release", "lock is NULL");
     if (!process_is(lock->process)) return WEIR_E_NONE; /* it was the parent's */
     shared_lock(lock->shared.link);
-    bool closed = shared_is_closed(lock->shared.link);
-    bool given_back = closed && atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE;
+    bool was_free = atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE;
     lock_release(lock, os_now_precise());
-    if (!closed) given_back = lock_is_given_back(lock);
+    wait_for_poster(lock, true);
+    bool closed = shared_is_closed(lock->shared.link);
+    bool given_back = closed ? was_free : lock_is_given_back(lock);
     shared_unlock(lock->shared.link);
     drain_fd(lock);
     bool waits = !given_back && !closed && os_now_precise() < deadline_ns;

@@ -76,6 +76,7 @@ struct weir_lock {
     bool told_suspect;
     uint8_t news;                  /* for the post */
     const void *poster;            /* the thread that posts */
+    bool telling;                  /* atomic: it tells a loss */
     bool quiet, deaf;              /* nothing is posted any more; the link is closed, and posts nothing */
     uint64_t deadline_ns, next_ns; /* of CLOCK_MONOTONIC: of the acquire; of the next attempt */
     uint64_t poll_ns, left_ns;     /* the last pause; what its holder had left yet */

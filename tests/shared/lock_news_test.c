@@ -89,6 +89,59 @@ TEST(lock, a_closed_link_loses_it_and_refuses_the_next)
     weir_link_release(link);
 }
 
+static bool in_loss, is_released;
+
+/* Runs in the midst of telling a loss; for as long as a release may take that does not wait for it. */
+static void dawdle(void *argument)
+{
+    (void)argument;
+    uint64_t end_ns = weir_now(WEIR_TIMING_PRECISE) + 50 * WEIR_MS;
+    __atomic_store_n(&in_loss, true, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&is_released, __ATOMIC_SEQ_CST) && weir_now(WEIR_TIMING_PRECISE) < end_ns) {
+        sched_yield();
+    }
+}
+
+static void *drive_once(void *argument)
+{
+    (void)argument;
+    carrier_pump(&carrier);
+    return NULL;
+}
+
+TEST(lock, a_loss_that_is_being_told_is_told_when_the_release_returns)
+{
+    uint64_t count;
+    struct weir_source *source;
+    struct weir_context context;
+    struct weir_watch watch;
+    pthread_t driver;
+    CHECK_EQ(weir_source_create(&source), WEIR_E_NONE);
+    weir_context_child(&context, NULL, WEIR_NEVER, source);
+    weir_context_watch(&watch, &context, (struct weir_waker) { dawdle, NULL });
+    carrier_open(&carrier, 1, 1);
+    memset(stores, 0, sizeof stores);
+    struct weir_lock_config config = weir_lock_config_init();
+    config.source = source;
+    config.fd = true;
+    struct weir_lock *lock = lock_of(&carrier, &config);
+    weir_lock_begin(lock, WEIR_NEVER);
+    carrier_serve(&carrier, stores);
+    pass(VALID_NS);
+    CHECK_EQ(pthread_create(&driver, NULL, drive_once, NULL), 0);
+    while (!__atomic_load_n(&in_loss, __ATOMIC_SEQ_CST)) sched_yield();
+    (void)weir_lock_release(lock, 0);
+    weir_source_reset(source);
+    weir_context_unwatch(&watch);
+    weir_context_child(&context, NULL, WEIR_NEVER, source); /* for the next acquire */
+    __atomic_store_n(&is_released, true, __ATOMIC_SEQ_CST);
+    CHECK_EQ(pthread_join(driver, NULL), 0);
+    CHECK_EQ(weir_context_check(&context, 0), WEIR_OK);
+    CHECK_EQ(read(weir_lock_fd(lock), &count, sizeof count), -1);
+    done(lock);
+    weir_source_release(source);
+}
+
 static pid_t releaser;
 
 static void *release_for_ever(void *lock)
