@@ -106,7 +106,7 @@ static void draw_id(struct weir_lock *lock, uint64_t id[2])
     id[1] = mix64(instance[1] + draw);
 }
 
-static bool find_room(struct weir_lock *lock, uint64_t *retry_ns)
+static bool find_room(struct weir_lock *lock, uint64_t boottime_ns, uint64_t *retry_ns)
 {
     for (uint32_t i = 0; i < LOCK_ACQUISITIONS; i++) {
         struct lock_acquisition *acquisition = &lock->acquisition[i];
@@ -117,6 +117,7 @@ static bool find_room(struct weir_lock *lock, uint64_t *retry_ns)
         lock->current = (uint8_t)i;
         return true;
     }
+    *retry_ns = time_min(*retry_ns, boottime_ns + lock->poll_max_ns); /* an UNLOCK's answer makes room */
     return false;
 }
 
@@ -141,7 +142,7 @@ bool lock_attempt(struct weir_lock *lock, uint64_t boottime_ns, enum weir_reason
         if (boottime_ns >= from_ns) usable++;
         else *retry_ns = time_min(*retry_ns, from_ns);
     }
-    if (usable < lock->quorum || !find_room(lock, retry_ns)) return false;
+    if (usable < lock->quorum || !find_room(lock, boottime_ns, retry_ns)) return false;
     for (uint32_t i = 0; i < lock->nodes; i++) {
         struct lock_node *node = &lock->node[i];
         node->valid_ns = node->token = node->tries = 0;

@@ -362,3 +362,28 @@ TEST(lock, is_not_held_longer_than_it_may)
     CHECK_EQ(world_ns, START_NS + 2 * LEASE_NS);
     done(lock);
 }
+
+/* The key holds something else, say: each attempt may have left something, until an UNLOCK is answered. */
+TEST(lock, whose_attempts_left_no_room_goes_on_when_the_store_says_that_nothing_is_there)
+{
+    world_ns = START_NS;
+    memset(stores, 0, sizeof stores);
+    carrier_open(&carrier, 1, 1);
+    struct weir_lock_config config = weir_lock_config_init();
+    config.lease_ns = 60 * WEIR_S;
+    struct weir_lock *lock = lock_of(&carrier, &config);
+    weir_lock_begin(lock, WEIR_NEVER);
+    while (world_ns < START_NS + 15 * WEIR_S) {
+        carrier_pump(&carrier);
+        if (question_at(&carrier, 0) == NULL) world_ns = carrier.wake_ns;
+        else question_answer(&carrier, question_at(&carrier, 0), WEIR_ANSWER_ERROR);
+    }
+    CHECK_EQ(weir_lock_stats(lock).ghosts, 4);
+    uint64_t mended_ns = world_ns;
+    while (state_of(lock) == WEIR_LOCK_ACQUIRING) {
+        carrier_serve(&carrier, stores);
+        if (state_of(lock) == WEIR_LOCK_ACQUIRING) world_ns = carrier.wake_ns;
+    }
+    CHECK(world_ns - mended_ns <= 11 * WEIR_S); /* an UNLOCK is repeated each sixth of the lease */
+    done(lock);
+}
