@@ -273,7 +273,7 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     if (!process_is(lock->process)) return WEIR_E_NONE; /* it was the parent's */
     shared_lock(lock->shared.link);
     bool was_free = atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE;
-    lock_release(lock, os_now_precise());
+    lock_release(lock, instants());
     wait_for_poster(lock, true);
     bool closed = shared_is_closed(lock->shared.link);
     bool given_back = closed ? was_free : lock_is_given_back(lock);

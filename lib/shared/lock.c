@@ -104,29 +104,6 @@ struct weir_outcome lock_expired(const struct weir_lock *lock)
         .retry_after_ns = lock->left_ns };
 }
 
-/* The word goes first: from there on nobody holds it, and nothing renews it. */
-void lock_release(struct weir_lock *lock, uint64_t monotonic_ns)
-{
-    lock_end(lock, (struct weir_outcome) { .status = WEIR_CANCELED, .reason = WEIR_REASON_CANCELED });
-    if (atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE) return;
-    uint64_t token = lock->fence.token;
-    bool held = atomic_swap_acq_rel(&lock->word, (uint64_t)LOCK_WORD_FREE) != LOCK_WORD_LOST;
-    lock->phase = LOCK_OFF;
-    lock->news &= (uint8_t)~LOCK_NEWS_LOST;
-    lock_retire(lock);
-    if (held) shared_tell(&lock->shared, WEIR_SHARE_LOCK_RELEASED, token, monotonic_ns);
-    news(lock, LOCK_NEWS_STATE);
-}
-
-bool lock_is_given_back(const struct weir_lock *lock)
-{
-    for (uint32_t i = 0; i < LOCK_ACQUISITIONS; i++) {
-        uint32_t untold = i == lock->current ? 0 : (uint32_t)__builtin_popcount(lock->acquisition[i].untold);
-        if (lock->nodes - untold < lock->quorum) return false;
-    }
-    return true;
-}
-
 /* The word as it is then: one that has passed is LOST from here on. */
 static uint64_t look(struct weir_lock *lock, uint64_t boottime_ns)
 {
@@ -138,6 +115,38 @@ static uint64_t look(struct weir_lock *lock, uint64_t boottime_ns)
         shared_ring(&lock->shared);
     }
     return word;
+}
+
+static void count_loss(struct weir_lock *lock, uint64_t monotonic_ns)
+{
+    lock->phase = LOCK_OFF;
+    lock->stats.lost++;
+    shared_tell(&lock->shared, WEIR_SHARE_LOCK_LOST, lock->fence.token, monotonic_ns);
+}
+
+/* The word goes first: from there on nobody holds it, and nothing renews it. Its holder may be the first to see that the
+ * lease has ended. */
+void lock_release(struct weir_lock *lock, struct weir_instants now)
+{
+    lock_end(lock, (struct weir_outcome) { .status = WEIR_CANCELED, .reason = WEIR_REASON_CANCELED });
+    if (atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE) return;
+    (void)look(lock, now.boottime_ns);
+    bool held = atomic_swap_acq_rel(&lock->word, (uint64_t)LOCK_WORD_FREE) != LOCK_WORD_LOST;
+    if (held) shared_tell(&lock->shared, WEIR_SHARE_LOCK_RELEASED, lock->fence.token, now.monotonic_ns);
+    else if (lock->phase == LOCK_HOLDS) count_loss(lock, now.monotonic_ns);
+    lock->phase = LOCK_OFF;
+    lock->news &= (uint8_t)~LOCK_NEWS_LOST;
+    lock_retire(lock);
+    news(lock, LOCK_NEWS_STATE);
+}
+
+bool lock_is_given_back(const struct weir_lock *lock)
+{
+    for (uint32_t i = 0; i < LOCK_ACQUISITIONS; i++) {
+        uint32_t untold = i == lock->current ? 0 : (uint32_t)__builtin_popcount(lock->acquisition[i].untold);
+        if (lock->nodes - untold < lock->quorum) return false;
+    }
+    return true;
 }
 
 uint64_t lock_valid_until(struct weir_lock *lock, uint64_t boottime_ns)
@@ -159,10 +168,8 @@ enum weir_lock_state lock_check(struct weir_lock *lock, uint64_t boottime_ns)
 static void lose(struct weir_lock *lock, uint64_t monotonic_ns)
 {
     atomic_store_release(&lock->word, (uint64_t)LOCK_WORD_LOST);
-    lock->phase = LOCK_OFF;
-    lock->stats.lost++;
+    count_loss(lock, monotonic_ns);
     want_nothing(lock);
-    shared_tell(&lock->shared, WEIR_SHARE_LOCK_LOST, lock->fence.token, monotonic_ns);
     news(lock, LOCK_NEWS_LOST | LOCK_NEWS_STATE);
 }
 

@@ -351,3 +351,12 @@ TEST(lock_wait, a_release_that_nobody_answers_ends_when_the_store_has_forgotten)
     weir_lock_destroy(lock);
     down(&driver);
 }
+
+TEST(lock_wait, a_release_after_the_end_of_the_lease_counts_the_loss_that_nobody_has_noticed)
+{
+    struct weir_lock *lock = lapsed();
+    CHECK_EQ(weir_lock_release(lock, WEIR_NEVER), WEIR_E_NONE);
+    CHECK_EQ(weir_lock_stats(lock).lost, 1);
+    weir_lock_destroy(lock);
+    down(&driver);
+}

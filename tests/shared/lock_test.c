@@ -387,3 +387,28 @@ TEST(lock, whose_attempts_left_no_room_goes_on_when_the_store_says_that_nothing_
     CHECK(world_ns - mended_ns <= 11 * WEIR_S); /* an UNLOCK is repeated each sixth of the lease */
     done(lock);
 }
+
+TEST(lock, whose_holder_sees_the_end_and_releases_it_was_lost_all_the_same)
+{
+    struct weir_lock *lock = held(1);
+    pass(VALID_NS);
+    CHECK_EQ(state_of(lock), WEIR_LOCK_LOST);
+    (void)weir_lock_release(lock, 0);
+    carrier_serve(&carrier, stores);
+    CHECK_EQ(weir_lock_stats(lock).lost, 1);
+    CHECK_EQ(carrier.events[WEIR_SHARE_LOCK_LOST], 1);
+    CHECK_EQ(carrier.events[WEIR_SHARE_LOCK_RELEASED], 0);
+    done(lock);
+}
+
+TEST(lock, that_was_lost_and_is_released_was_lost_once)
+{
+    struct weir_lock *lock = held(1);
+    pass(VALID_NS);
+    carrier_pump(&carrier);
+    (void)weir_lock_release(lock, 0);
+    carrier_serve(&carrier, stores);
+    CHECK_EQ(weir_lock_stats(lock).lost, 1);
+    CHECK_EQ(carrier.events[WEIR_SHARE_LOCK_LOST], 1);
+    done(lock);
+}
