@@ -67,7 +67,7 @@ struct weir_lock_config {
     int32_t source_reason;                                /* with this reason; default: 1 */
     bool fd;                                              /* weir_lock_fd() becomes readable */
     void (*lost)(void *argument, struct weir_lock *lock); /* is called, by who drives the link, outside of its
-                                                            lock; must not block or destroy the lock */
+                                                            lock; must not block, acquire, or destroy the lock */
     void *lost_argument;                                  /* borrowed */
     struct weir_waker waker; /* posted whenever the state has changed, perhaps more often; for loops */
 };
@@ -89,7 +89,8 @@ WEIR_API void weir_lock_destroy(struct weir_lock *lock);
  *               come), .retry_after_ns, if not 0, when the present lease of the other ends
  *     CANCELED  the context was, or weir_lock_release() was called meanwhile
  *     REJECTED  LINK_DOWN: the link is closed, or another process's
- * Aborts unless FREE: after a loss comes a release first. */
+ * Aborts unless FREE: after a loss comes a release first; and in an event or a callback of the link, which it would wait
+ * for. */
 WEIR_API struct weir_outcome weir_lock_acquire(struct weir_lock *lock, const struct weir_context *context,
     uint64_t deadline_ns, struct weir_fence *fence);
 /* The same, but another's holding it, or too few servers that answer, ends it: REJECTED, LOCK_HELD or LINK_DOWN. */
@@ -101,7 +102,8 @@ WEIR_API void weir_lock_begin(struct weir_lock *lock, uint64_t deadline_ns);
 /* How the last acquire ended, as above; OK also while none has. */
 WEIR_API struct weir_outcome weir_lock_outcome(struct weir_lock *lock);
 
-/* Gives it back: from the return on nothing here is held or renewed. Waits until deadline_ns (0: not at all) for the
+/* Gives it back: from the return on nothing here is held or renewed. Waits until deadline_ns (0, or in an event or a
+ * callback of the link: not at all) for the
  * store, or a majority, to say that it is free. TIMEOUT: not known yet; it goes on in the background, and by the end of
  * lease and grace the store forgets it in any case. Nothing if FREE; ends an acquire under way; what ends a loss. If
  * that is just being told to source, descriptor and callback, it waits until it has been: afterwards nothing of it comes.

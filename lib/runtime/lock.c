@@ -205,6 +205,9 @@ static struct weir_outcome acquire(struct weir_lock *lock, const struct weir_con
     uint64_t deadline_ns, struct weir_fence *fence, bool once, const char *function)
 {
     WEIR_REQUIRE(lock != NULL, function, "lock is NULL");
+    WEIR_REQUIRE(!shared_is_told_here(lock->shared.link), function,
+        "called from an event or a callback of its link, for which it would wait: weir_lock_begin() does "
+        "not");
     if (fence != NULL) *fence = (struct weir_fence) { 0, 0 };
     if (!process_is(lock->process)) return no_link;
     if (context == NULL) context = weir_context_current();
@@ -279,7 +282,8 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     bool given_back = closed ? was_free : lock_is_given_back(lock);
     shared_unlock(lock->shared.link);
     drain_fd(lock);
-    bool waits = !given_back && !closed && os_now_precise() < deadline_ns;
+    bool waits =
+        !given_back && !closed && !shared_is_told_here(lock->shared.link) && os_now_precise() < deadline_ns;
     stir(lock, waits);
     if (waits) given_back = wait_until_given_back(lock, deadline_ns);
     if (given_back) return WEIR_E_NONE;

@@ -108,7 +108,6 @@ static struct shared *next_post(struct weir_link *link)
     return object;
 }
 
-/* On the driving thread only, so that all go out in their order. */
 static void deliver(struct weir_link *link)
 {
     struct weir_share_event event;
@@ -123,11 +122,20 @@ static void deliver(struct weir_link *link)
     while (next_event(link, &event)) link->sink.event(link->sink.argument, &event);
 }
 
+/* On the driving thread only, so that all go out in their order. */
 static void finish(struct weir_link *link)
 {
     bool more = link->events_read != link->events_written || link->posts != NULL;
     shared_unlock(link);
-    if (more) deliver(link);
+    if (!more) return;
+    atomic_store_relaxed(&link->teller, (const void *)&weir_thread);
+    deliver(link);
+    atomic_store_relaxed(&link->teller, NULL);
+}
+
+bool shared_is_told_here(const struct weir_link *link)
+{
+    return atomic_load_relaxed(&link->teller) == &weir_thread;
 }
 
 /* ---- the carrier's calls ---- */

@@ -125,5 +125,7 @@ bool shared_is_closed(const struct weir_link *link);
 /* Whether the carrier has a thread of its own, else waits itself. */
 bool shared_is_threaded(const struct weir_link *link);
 void shared_wait(struct weir_link *link, uint64_t until_ns);
+/* This thread is in an event or a post of it: it drives it, and must not wait for it. */
+bool shared_is_told_here(const struct weir_link *link);
 
 #endif

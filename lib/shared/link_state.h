@@ -22,6 +22,7 @@ struct weir_link {
     uint64_t random;
     struct shared *rung; /* a stack */
     struct shared *objects, *posts, *posts_last;
+    const void *teller;   /* atomic: the thread on which events and posts go out, now */
     struct shared **heap; /* by wake_ns; place i's children are 2i + 1 and 2i + 2 */
     uint32_t heap_count, object_count, heap_room;
     uint32_t lane_objects[WEIR_LANES]; /* that ask there */

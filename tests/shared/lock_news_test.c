@@ -20,7 +20,9 @@ static void on_loss(void *argument, struct weir_lock *lock)
     CHECK_EQ(weir_lock_check_at(lock, world_now().boottime_ns), WEIR_LOCK_LOST);
     weir_context_child(&context, NULL, WEIR_NEVER, told_source);
     CHECK_EQ(weir_context_reason(&context), 9);
-    CHECK_EQ(weir_lock_release(lock, 0), WEIR_E_TIMEOUT);
+    CHECK_EQ(weir_lock_release(lock, WEIR_NEVER), WEIR_E_TIMEOUT); /* it does not wait for itself */
+    CHECK_ABORTS(weir_lock_acquire(lock, NULL, 0, NULL), "weir_lock_acquire: called from an event");
+    CHECK_ABORTS(weir_lock_try(lock, NULL, 0, NULL), "weir_lock_try: called from an event");
     CHECK_ABORTS(weir_lock_destroy(lock), "called from the lock's own callback");
 }
 
