@@ -93,7 +93,8 @@ WEIR_API void weir_lock_destroy(struct weir_lock *lock);
  * for. */
 WEIR_API struct weir_outcome weir_lock_acquire(struct weir_lock *lock, const struct weir_context *context,
     uint64_t deadline_ns, struct weir_fence *fence);
-/* The same, but another's holding it, or too few servers that answer, ends it: REJECTED, LOCK_HELD or LINK_DOWN. */
+/* The same, but another's holding it, or too few servers that answer, ends it: REJECTED, LOCK_HELD or LINK_DOWN.
+ * Too few is also a link that is not connected yet: its connection for locks is made when it has its first lock. */
 WEIR_API struct weir_outcome weir_lock_try(struct weir_lock *lock, const struct weir_context *context,
     uint64_t deadline_ns, struct weir_fence *fence);
 /* Begins to acquire, and returns: for loops. The waker is posted at its end; weir_lock_check() then says HELD or FREE,

@@ -144,22 +144,27 @@ static void stir(struct weir_lock *lock, bool waits)
 
 static const struct weir_outcome no_link = { .status = WEIR_REJECTED, .reason = WEIR_REASON_LINK_DOWN };
 
-static void begin(struct weir_lock *lock, uint64_t deadline_ns, bool once, bool waits, const char *function)
+/* False: it has ended at once, as the link is closed. */
+static bool begin(struct weir_lock *lock, uint64_t deadline_ns, bool once, bool waits, const char *function)
 {
     WEIR_REQUIRE(atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE, function,
         "the lock is held, being acquired, or lost and not released yet: weir_lock_release() comes first");
     shared_lock(lock->shared.link);
     atomic_swap_acq_rel(&lock->parker, (uint32_t)QUIET);
     lock_begin(lock, deadline_ns, once);
+    bool begun = !shared_is_closed(lock->shared.link);
     shared_unlock(lock->shared.link);
     stir(lock, waits);
+    return begun;
 }
 
 void weir_lock_begin(struct weir_lock *lock, uint64_t deadline_ns)
 {
     WEIR_REQUIRE(lock != NULL, "weir_lock_begin", "lock is NULL");
-    if (process_is(lock->process)) begin(lock, deadline_ns, false, false, "weir_lock_begin");
-    else lock->outcome = no_link;
+    const struct weir_waker *waker = &lock->config.waker;
+    if (!process_is(lock->process)) lock->outcome = no_link;
+    else if (begin(lock, deadline_ns, false, false, "weir_lock_begin")) return;
+    if (waker->post != NULL) waker->post(waker->argument); /* a closed link posts nothing */
 }
 
 static void wake_waiter(void *argument)
@@ -212,7 +217,7 @@ static struct weir_outcome acquire(struct weir_lock *lock, const struct weir_con
     if (!process_is(lock->process)) return no_link;
     if (context == NULL) context = weir_context_current();
     if (context != NULL) deadline_ns = time_min(deadline_ns, context->deadline_ns);
-    begin(lock, deadline_ns, once, true, function);
+    (void)begin(lock, deadline_ns, once, true, function);
     struct weir_watch watch;
     weir_context_watch(&watch, context, (struct weir_waker) { wake_waiter, &lock->parker });
     wait_until_acquired(lock, context, deadline_ns);

@@ -91,6 +91,24 @@ TEST(lock, a_closed_link_loses_it_and_refuses_the_next)
     weir_link_release(link);
 }
 
+TEST(lock, a_begin_on_a_closed_link_ends_as_any_other_by_its_waker)
+{
+    int changes = 0;
+    carrier_open(&carrier, 1, 1);
+    struct weir_link *link = weir_link_acquire(carrier.link);
+    struct weir_lock_config config = weir_lock_config_init();
+    config.waker = (struct weir_waker) { on_change, &changes };
+    struct weir_lock *lock = lock_of(&carrier, &config);
+    carrier_close(&carrier);
+    CHECK_EQ(changes, 0);
+    weir_lock_begin(lock, WEIR_NEVER);
+    CHECK_EQ(changes, 1);
+    CHECK_EQ(state_of(lock), WEIR_LOCK_FREE);
+    CHECK_EQ(weir_lock_outcome(lock).reason, WEIR_REASON_LINK_DOWN);
+    weir_lock_destroy(lock);
+    weir_link_release(link);
+}
+
 static bool in_loss, is_released;
 
 /* Runs in the midst of telling a loss; for as long as a release may take that does not wait for it. */
