@@ -118,10 +118,16 @@ enum weir_error error_timing(const char *type, enum weir_timing timing)
 enum weir_error error_name(
     const char *type, const char *name, const char *standard, char copy[WEIR_NAME_MAX + 1])
 {
+    return error_name_in(type, "name", name, standard, copy);
+}
+
+enum weir_error error_name_in(
+    const char *type, const char *field, const char *name, const char *standard, char copy[WEIR_NAME_MAX + 1])
+{
     if (name == NULL) name = standard;
     size_t length = strnlen(name, WEIR_NAME_MAX + 1);
     if (length == 0 || length > WEIR_NAME_MAX) {
-        return error_set(WEIR_E_INVALID, "%s.name is %s, expected 1..%d bytes", type,
+        return error_set(WEIR_E_INVALID, "%s.%s is %s, expected 1..%d bytes", type, field,
             length == 0 ? "empty" : "too long", WEIR_NAME_MAX);
     }
     memcpy(copy, name, length);

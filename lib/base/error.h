@@ -26,6 +26,9 @@ enum weir_error error_timing(const char *type, enum weir_timing timing);
 /* A name: the standard if NULL; refused if empty or longer than WEIR_NAME_MAX. */
 enum weir_error error_name(
     const char *type, const char *name, const char *standard, char copy[WEIR_NAME_MAX + 1]);
+/* The same of another field than .name. */
+enum weir_error error_name_in(const char *type, const char *field, const char *name, const char *standard,
+    char copy[WEIR_NAME_MAX + 1]);
 
 /* Writes text with everything but printable ASCII, and quotes and backslashes, escaped as \xhh. */
 char *escape(const char *text, char *buffer, size_t size);

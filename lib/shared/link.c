@@ -30,7 +30,7 @@ enum weir_error weir_link_create(const struct weir_link_config *given, struct we
     struct weir_carrier carrier;
     char space[WEIR_NAME_MAX + 1];
     enum weir_error error = error_config(type, given, &c, sizeof c);
-    if (error == WEIR_E_NONE) error = error_name("weir_link_config.space", c.space, "default", space);
+    if (error == WEIR_E_NONE) error = error_name_in(type, "space", c.space, "default", space);
     if (error == WEIR_E_NONE) error = validate_carrier(c.carrier, &carrier);
     if (error == WEIR_E_NONE && (c.instance[0] | c.instance[1]) == 0) {
         error = error_set(WEIR_E_INVALID, "%s.instance is 0, expected what no other process has", type);

@@ -47,7 +47,7 @@ enum weir_error lock_validate(
     if (error == WEIR_E_NONE && c->name == NULL) {
         error = error_set(WEIR_E_INVALID, "%s.name is NULL, expected what the processes agree on", type);
     }
-    if (error == WEIR_E_NONE) error = error_name("weir_lock_config.name", c->name, "", name);
+    if (error == WEIR_E_NONE) error = error_name(type, c->name, "", name);
     if (error == WEIR_E_NONE) error = validate_times(c);
     if (c->source_reason == 0) c->source_reason = 1;
     return error;

@@ -45,7 +45,7 @@ static enum weir_error validate(const struct weir_policy *policy, const struct s
             "%s.link has %u servers, expected one: several independent masters are for locks only", type,
             shared_nodes(c->link));
     }
-    if (error == WEIR_E_NONE) error = error_name("weir_share_config.name", c->name, policy->name, name);
+    if (error == WEIR_E_NONE) error = error_name(type, c->name, policy->name, name);
     if (error == WEIR_E_NONE) error = error_range32(type, "instances", &c->instances, 1, 1, 100000);
     if (error == WEIR_E_NONE) error = kind->validate(policy, c);
     return error;

@@ -43,6 +43,15 @@ TEST(link_life, a_full_link_is_refused)
     toy_close(&carrier);
 }
 
+TEST(link_life, a_bad_space_is_refused_by_its_name)
+{
+    struct weir_link *link;
+    struct weir_link_config config = weir_link_config_init();
+    config.space = "";
+    CHECK_EQ(weir_link_create(&config, &link), WEIR_E_INVALID);
+    CHECK_STR(weir_error_text(), "weir_link_config.space is empty, expected 1..63 bytes");
+}
+
 /* ---- references ---- */
 
 TEST(link_life, the_last_reference_tells_its_carrier)

@@ -260,6 +260,9 @@ TEST(lock, a_config_that_cannot_be_is_refused)
     CHECK_EQ(weir_lock_create(&config, &lock), WEIR_E_INVALID);
     CHECK(strstr(weir_error_text(), "weir_lock_config.name is NULL") != NULL);
     config.name = "x";
+    config.name = "";
+    CHECK_EQ(weir_lock_create(&config, &lock), WEIR_E_INVALID);
+    CHECK_STR(weir_error_text(), "weir_lock_config.name is empty, expected 1..63 bytes");
     carrier_close(&carrier);
 }
 
