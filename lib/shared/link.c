@@ -166,9 +166,22 @@ static void step_one(struct shared *object, struct weir_instants now)
     link_reap(object);
 }
 
+/* In the order in which they were rung: what one gives back another may be about to take. */
+static struct shared *take_rung(struct weir_link *link)
+{
+    struct shared *object = atomic_swap_acq_rel(&link->rung, NULL), *first = NULL;
+    while (object != NULL) {
+        struct shared *next = object->rung_next;
+        object->rung_next = first;
+        first = object;
+        object = next;
+    }
+    return first;
+}
+
 static void step_rung(struct weir_link *link, struct weir_instants now)
 {
-    struct shared *object = atomic_swap_acq_rel(&link->rung, NULL);
+    struct shared *object = take_rung(link);
     while (object != NULL) {
         struct shared *next = object->rung_next;
         atomic_swap_acq_rel(&object->rung, 0u);

@@ -412,3 +412,17 @@ TEST(lock, that_was_lost_and_is_released_was_lost_once)
     CHECK_EQ(carrier.events[WEIR_SHARE_LOCK_LOST], 1);
     done(lock);
 }
+
+TEST(lock, that_is_destroyed_is_given_back_before_another_handle_asks_for_it)
+{
+    struct weir_lock *lock = held(1);
+    struct weir_lock_config config = weir_lock_config_init();
+    weir_lock_destroy(lock);
+    lock = lock_of(&carrier, &config);
+    weir_lock_begin(lock, WEIR_NEVER);
+    CHECK_EQ(asked(WEIR_ASK_UNLOCK)->node, 0);
+    carrier_serve(&carrier, stores);
+    CHECK_EQ(state_of(lock), WEIR_LOCK_HELD);
+    CHECK_EQ(weir_lock_stats(lock).contended, 0);
+    done(lock);
+}
