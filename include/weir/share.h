@@ -58,7 +58,7 @@ struct weir_share_config {
     uint64_t sync_ns; /* breakers: how often evidence is told, 10 ms .. 10 s; default: 100 ms */
     uint32_t
         quorum_percent; /* breakers: of the active instances that must see it ill, 1..100; default: 30; at least
-                                 two instances, if there are two */
+                                 two instances: one alone has its own breaker */
 };
 WEIR_CONFIG_INIT(weir_share_config)
 

@@ -180,6 +180,28 @@ TEST(breaker_script, answers_as_its_model)
     redis_server_stop(&server);
 }
 
+/* The state was lost: of five instances it knows none but who asks first, and that one is bad. */
+TEST(breaker_script, one_alone_opens_nothing)
+{
+    redis_server_start(&server, &(struct redis_options) { 0 });
+    struct redis_address address = redis_server_unix(&server);
+    CHECK(redis_client_open(&client, &address, 5000));
+    load_script();
+    struct weir_ask ask = { .id = { 1, 2 } };
+    draw_terms(ask.number);
+    ask.number[SEQUENCE] = 1;
+    ask.number[BAD] = 100;
+    ask.number[VOTE] = 1;
+    ask.number[PRESENCE] = 4000;
+    ask_server(&ask);
+    CHECK_EQ(answer.integers[1], 0);
+    ask.id[0] = 3; /* another sees it, too */
+    ask_server(&ask);
+    CHECK_EQ(answer.integers[1], 1);
+    redis_client_close(&client);
+    redis_server_stop(&server);
+}
+
 /* What a stranger wrote is as if it were lost: every answer is one that a link takes, and both keys end. */
 TEST(breaker_script, garbage_in_a_field_is_a_lost_state)
 {

@@ -83,9 +83,7 @@ static bool is_ill(const struct store_breaker *state, const struct question *q)
 static bool is_voted(const struct store_breaker *state, const struct question *q)
 {
     int64_t need = (q->quorum * active(state) + 99) / 100;
-    if (need < 1) need = 1;
-    if (need < 2 && active(state) >= 2) need = 2;
-    return state->votes >= need;
+    return state->votes >= (need < 2 ? 2 : need);
 }
 
 /* The clock went back: all are told anew. */

@@ -121,10 +121,9 @@ local function is_ill()
     return slow_percent > 0 and it.c * 100 >= calls * slow_percent
 end
 
+-- Never one alone: who else is there is not known yet if the state was lost, and a fleet of one has its own breaker.
 local function is_voted()
-    local need = math.max(1, math.ceil(quorum * active / 100))
-    if active >= 2 then need = math.max(need, 2) end
-    return it.v >= need
+    return it.v >= math.max(2, math.ceil(quorum * active / 100))
 end
 
 local function grant()
