@@ -4,18 +4,20 @@
 #include "support/test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct matrix_place matrix;
 
-static void obey_words(const char *const *words)
+static int64_t obey_words(const char *const *words)
 {
     static struct redis_answer answer;
     CHECK(redis_client_send_words(&matrix.second, words));
     redis_client_await(&matrix.second, &answer);
     CHECK(answer.kind != REDIS_ERROR && answer.kind != REDIS_NOTHING);
+    return answer.integer;
 }
 #define obey(...) obey_words((const char *const[]) { __VA_ARGS__, NULL })
 
@@ -33,6 +35,18 @@ static void nothing(void)
 static bool always(void)
 {
     return true;
+}
+
+/* How many the fault has hit, where it is over when it has been obeyed; or of what there was before it. */
+static uint64_t hit;
+
+static bool has_hit(void)
+{
+    return hit > 0;
+}
+static bool has_reconnected(void)
+{
+    return AWAIT(proxy_counts(matrix.proxy).connections > hit, MATRIX_WITHIN_MS);
 }
 
 static void freeze(void)
@@ -61,22 +75,45 @@ static void restart(void)
 }
 static void flush(void)
 {
-    obey("FLUSHALL");
+    hit = (uint64_t)obey("EVAL",
+        "local keys = redis.call('DBSIZE') redis.call('FLUSHALL') return keys - redis.call('DBSIZE')", "0");
+}
+static uint64_t unknown_scripts(void)
+{
+    static const char count[] = "errorstat_NOSCRIPT:count=";
+    static struct redis_answer answer;
+    redis_ask(&matrix.server, &answer, "INFO", "errorstats");
+    const char *at = strstr(answer.text, count);
+    return at == NULL ? 0 : strtoull(at + sizeof count - 1, NULL, 10);
 }
 static void flush_scripts(void)
 {
+    hit = unknown_scripts();
     obey("SCRIPT", "FLUSH");
 }
+static bool lacks_scripts(void)
+{
+    return AWAIT(unknown_scripts() > hit, MATRIX_WITHIN_MS);
+}
+/* It has none of ours. */
 static void flush_functions(void)
 {
+    obey("FUNCTION", "LOAD", "#!lua name=any\nredis.register_function('any', function() return 1 end)");
     obey("FUNCTION", "FLUSH");
+}
+static bool has_no_function(void)
+{
+    static struct redis_answer answer;
+    redis_ask(&matrix.server, &answer, "FUNCTION", "LIST");
+    return answer.kind == REDIS_ARRAY && answer.count == 0;
 }
 static void each_key(const char *does)
 {
     char script[256];
-    snprintf(
-        script, sizeof script, "for _, key in ipairs(redis.call('KEYS', 'weir:*')) do %s end return 1", does);
-    obey("EVAL", script, "0");
+    snprintf(script, sizeof script,
+        "local hit = 0 for _, key in ipairs(redis.call('KEYS', 'weir:*')) do %s hit = hit + 1 end return hit",
+        does);
+    hit = (uint64_t)obey("EVAL", script, "0");
 }
 static void delete_keys(void)
 {
@@ -128,7 +165,7 @@ static void end_loop(void)
 }
 static void kill_clients(void)
 {
-    obey("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    hit = (uint64_t)obey("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
 }
 static void be_replica(void)
 {
@@ -326,6 +363,7 @@ static bool holds_requests(void)
 }
 static void half_close(void)
 {
+    hit = proxy_counts(matrix.proxy).connections;
     proxy_break(matrix.proxy, PROXY_HALF_CLOSES);
 }
 static void lost_replies(void)
@@ -357,6 +395,11 @@ static void cut_replies(void)
 {
     way((struct proxy_faults) { .replies = { .end = PROXY_RESETS, .after = 10 } });
 }
+/* Of each connection: what it asked has run, and nobody is told. */
+static void reset_before_replies(void)
+{
+    way((struct proxy_faults) { .replies.end = PROXY_RESETS });
+}
 static void dribbled_replies(void)
 {
     way((struct proxy_faults) { .replies.trickle_ms = 20 });
@@ -367,24 +410,24 @@ static void doubled_replies(void)
 }
 static void garbage(void)
 {
+    hit = proxy_counts(matrix.proxy).connections;
     proxy_inject(matrix.proxy, "garbage\r\n", 9);
 }
 
-/* Those that are proved by "always" are over when they have been obeyed. */
 const struct matrix_row matrix_rows[] = {
     { "nothing", nothing, always, nothing, GOES_ON, false },
     { "SIGSTOP", freeze, is_silent, thaw, AWAY, false },
     { "SIGKILL, started empty", kill_server, is_away, restart, AWAY, true },
-    { "FLUSHALL", flush, always, nothing, GOES_ON, false },
-    { "DEL of every key", delete_keys, always, nothing, GOES_ON, false },
-    { "DEL of the keys of ends", delete_halves, always, nothing, GOES_ON, false },
-    { "SCRIPT FLUSH", flush_scripts, always, nothing, GOES_ON, true },
-    { "FUNCTION FLUSH", flush_functions, always, nothing, GOES_ON, false },
+    { "FLUSHALL", flush, has_hit, nothing, GOES_ON, false },
+    { "DEL of every key", delete_keys, has_hit, nothing, GOES_ON, false },
+    { "DEL of the keys of ends", delete_halves, has_hit, nothing, GOES_ON, false },
+    { "SCRIPT FLUSH", flush_scripts, lacks_scripts, nothing, GOES_ON, true },
+    { "FUNCTION FLUSH", flush_functions, has_no_function, nothing, GOES_ON, false },
     { "WRONGTYPE", be_lists, are_lists, delete_keys, AWAY, false },
     { "CLIENT PAUSE ALL", pause_all, is_silent, await_writes, AWAY, false },
     { "CLIENT PAUSE WRITE", pause_writes, answers_ping, await_writes, AWAY, false },
     { "a busy script", loop, is_busy, end_loop, AWAY, false },
-    { "CLIENT KILL", kill_clients, always, nothing, GOES_ON, false },
+    { "CLIENT KILL", kill_clients, has_hit, nothing, GOES_ON, false },
     { "READONLY", be_replica, is_read_only, be_master, AWAY, false },
     { "OOM", be_full, is_full, have_room, AWAY, false },
     { "evicted, then OOM", evict, has_evicted, evict_no_more, AWAY, false },
@@ -400,10 +443,11 @@ const struct matrix_row matrix_rows[] = {
     { "requests lost", lost_requests, loses_requests, way_is_well, AWAY, false },
     { "requests held", held_requests, holds_requests, way_is_well, AWAY, false },
     { "connections reset", refusals, refuses, way_is_well, AWAY, false },
-    { "replies end", half_close, always, nothing, GOES_ON, false },
+    { "replies end", half_close, has_reconnected, nothing, GOES_ON, false },
     { "replies cut", cut_replies, is_cut, way_is_well, AWAY, false },
+    { "resets before replies", reset_before_replies, is_cut, way_is_well, AWAY, false },
     { "replies dribbled", dribbled_replies, is_slow, way_is_well, AWAY, false },
     { "replies doubled", doubled_replies, is_doubled, way_is_well, AWAY, false },
-    { "garbage", garbage, always, nothing, GOES_ON, false },
+    { "garbage", garbage, has_reconnected, nothing, GOES_ON, false },
 };
 const size_t matrix_row_count = sizeof matrix_rows / sizeof *matrix_rows;
