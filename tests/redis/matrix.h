@@ -1,8 +1,8 @@
 /* The fault table of a single server and the way to it, and the engine that goes through it while a rate limit that has a
  * share, one that is closed, a breaker, a bulkhead and two locks go through one link with a thread. In each row:
  *   the fault is on, as a second connection says;
- *   every decision returns at once: the p99 of thousands, and the worst less the time that its thread waited for a
- *   processor, within MATRIX_LATE_NS; so does who waits for a lock, after his deadline;
+ *   every decision returns at once: the p99 of thousands, and all but one at most less the time that its thread waited for
+ *   a processor, within MATRIX_LATE_NS; so does who waits for a lock, after his deadline;
  *   what is shared goes on (GOES_ON), or says that it is DEGRADED (AWAY) and lives on what was chosen for that;
  *   within 2 s of the healing all is shared again, the lock is to be had, and every key has its time to live;
  *   neither password nor user is in anything that is said of it.

@@ -413,6 +413,26 @@ static void garbage(void)
     hit = proxy_counts(matrix.proxy).connections;
     proxy_inject(matrix.proxy, "garbage\r\n", 9);
 }
+/* To a question that is under way: the server itself is frozen, and says nothing to it. */
+static bool passes_one_more(void)
+{
+    return proxy_counts(matrix.proxy).requests > hit;
+}
+static bool is_told(void)
+{
+    for (int lane = 0; lane < WEIR_LANES; lane++) {
+        if (strstr(matrix_stats((enum weir_lane)lane).error, " are told") != NULL) return true;
+    }
+    return false;
+}
+static bool is_told_secrets(void)
+{
+    static const char error[] = "-ERR " MATRIX_USER " and " MATRIX_PASSWORD " are told\r\n";
+    hit = proxy_counts(matrix.proxy).requests;
+    if (!AWAIT(passes_one_more(), MATRIX_WITHIN_MS)) return false;
+    proxy_inject(matrix.proxy, error, sizeof error - 1);
+    return AWAIT(is_told(), MATRIX_WITHIN_MS);
+}
 
 const struct matrix_row matrix_rows[] = {
     { "nothing", nothing, always, nothing, GOES_ON, false },
@@ -448,6 +468,7 @@ const struct matrix_row matrix_rows[] = {
     { "resets before replies", reset_before_replies, is_cut, way_is_well, AWAY, false },
     { "replies dribbled", dribbled_replies, is_slow, way_is_well, AWAY, false },
     { "replies doubled", doubled_replies, is_doubled, way_is_well, AWAY, false },
+    { "an error of secrets", freeze, is_told_secrets, thaw, AWAY, false },
     { "garbage", garbage, has_reconnected, nothing, GOES_ON, false },
 };
 const size_t matrix_row_count = sizeof matrix_rows / sizeof *matrix_rows;
