@@ -166,7 +166,7 @@ void process_begin(struct process *process)
                  &process->lock),
         WEIR_E_NONE);
     calls_begin(process);
-    process->next_ns = world.now_ns;
+    world_touch(process);
 }
 
 void process_end(struct process *process)
@@ -191,28 +191,31 @@ static void turn(struct process *process)
 {
     if (!process->lives && process->idle_ns != 0 && world.now_ns >= process->idle_ns) process_begin(process);
     bool runs = world_runs(process);
-    carrier_turn(&process->carrier, runs);
+    bool carries = world.now_ns >= process->carrier_ns;
+    if (carries) carrier_turn(&process->carrier, runs);
     look_whether_parted(process);
     if (runs) {
         look_at_policies(process);
         look_at_lock(process);
-        calls_turn(process);
+        bool calls = calls_turn(process);
         if (process->carrier.rung) {
+            carries = true;
             carrier_turn(&process->carrier, true);
             look_at_policies(process);
         }
-        look_at_lock(process);
+        if (calls) look_at_lock(process);
     }
-    uint64_t next_ns = carrier_next(&process->carrier, runs);
-    if (runs) next_ns = time_min(next_ns, calls_next(process));
-    else if (process->idle_ns > world.now_ns) next_ns = time_min(next_ns, process->idle_ns);
-    process->next_ns = next_ns;
+    if (carries) process->carrier_ns = carrier_next(&process->carrier, runs);
+    process->next_ns = process->carrier_ns;
+    if (runs) process->next_ns = time_min(process->carrier_ns, process->due_ns);
+    else if (process->idle_ns > world.now_ns)
+        process->next_ns = process->carrier_ns = time_min(process->carrier_ns, process->idle_ns);
 }
 
 static void run_until(uint64_t end_ns)
 {
     while (world.now_ns < end_ns) {
-        uint64_t next_ns = time_min(end_ns, faults_next());
+        uint64_t next_ns = time_min(end_ns, world.faults_ns);
         for (uint32_t i = 0; i < world.count; i++) next_ns = time_min(next_ns, world.process[i].next_ns);
         world.now_ns = time_max(next_ns, world.now_ns);
         faults_turn();
@@ -254,7 +257,7 @@ void world_make(uint64_t seed)
     world.limit = (uint32_t)world_draw(2, 20);
     world.probes = (uint32_t)world_draw(1, 4);
     world.one_is_ill = world_chance(30);
-    world.fault_ns = world.now_ns + world_draw(100, 1500) * WEIR_MS;
+    world.fault_ns = world.now_ns + world_draw(100, 800) * WEIR_MS;
     world.replicated_ns = world.now_ns;
     store_open(&world.store, world_draw(0, UINT64_MAX - 1));
     for (uint32_t i = 0; i < world.count; i++) {

@@ -18,8 +18,8 @@
 #define WORLD_PROCESSES 8
 /* No machine has been up for so long: who looks at its clock finds leases good. */
 #define WORLD_BEGIN_NS (UINT64_C(100000000) * WEIR_S)
-#define WORLD_RUN_NS (6 * WEIR_S)  /* under faults */
-#define WORLD_CALM_NS (3 * WEIR_S) /* and then without */
+#define WORLD_RUN_NS (4 * WEIR_S)      /* under faults */
+#define WORLD_CALM_NS (2500 * WEIR_MS) /* and then without */
 #define WORLD_VISITS 12
 #define WORLD_TRIALS 6
 
@@ -72,9 +72,10 @@ struct process {
     bool lives, ill;  /* ill: its calls behind the breaker fail */
     uint64_t idle_ns; /* until then it does not run: stopped, or dead */
     uint64_t lose_end_ns, lag_end_ns, part_end_ns;
-    uint64_t next_ns;               /* in all */
+    uint64_t next_ns, carrier_ns;   /* in all, and of its carrier */
     uint64_t call_ns[SEEN_OBJECTS]; /* the next call of each kind */
     uint64_t mood_ns;               /* when it has other habits */
+    uint64_t due_ns;                /* the earliest of all that it will do by itself */
     bool busy;
     struct carrier carrier;
     struct weir_policy *rate, *breaker;
@@ -100,6 +101,7 @@ struct world {
     struct store store;
     struct process process[WORLD_PROCESSES];
     uint64_t fault_ns, mood_end_ns, replicated_ns, well_ns;
+    uint64_t faults_ns; /* the next that faults_turn() has to do */
     uint32_t restarts;
     bool calm;
     int64_t calls;
@@ -133,6 +135,12 @@ static inline bool world_runs(const struct process *process)
     return process->lives && world.now_ns >= process->idle_ns;
 }
 
+/* Something of it, or of the store, is not as it was. */
+static inline void world_touch(struct process *process)
+{
+    process->next_ns = process->carrier_ns = world.now_ns;
+}
+
 static inline uint64_t world_mono(const struct process *process)
 {
     return carrier_now(&process->carrier).monotonic_ns;
@@ -150,13 +158,11 @@ void process_end(struct process *process); /* at once: nothing is given back */
 
 /* world_calls.c */
 void calls_begin(struct process *process);
-void calls_turn(struct process *process);
-uint64_t calls_next(const struct process *process);
-void calls_end(struct process *process); /* without a word */
+bool calls_turn(struct process *process); /* whether any was due */
+void calls_end(struct process *process);  /* without a word */
 
 /* world_faults.c */
 void faults_turn(void);
-uint64_t faults_next(void);
 void faults_end(void); /* all is well from now on */
 
 #endif

@@ -15,7 +15,7 @@ void calls_begin(struct process *process)
 {
     for (int i = 0; i < SEEN_OBJECTS; i++) process->call_ns[i] = world.now_ns + world_draw(1, 100) * WEIR_MS;
     for (int i = 0; i < WORLD_VISITS + WORLD_TRIALS; i++) process->end_ns[i] = WEIR_NEVER;
-    process->mood_ns = world.now_ns;
+    process->mood_ns = process->due_ns = world.now_ns;
 }
 
 static void change_habits(struct process *process)
@@ -153,22 +153,25 @@ static void end_due(struct process *process)
     }
 }
 
-void calls_turn(struct process *process)
-{
-    static void (*const call[SEEN_OBJECTS])(struct process *) = { spend, try, enter, use_lock };
-    if (world.now_ns >= process->mood_ns) change_habits(process);
-    end_due(process);
-    for (int i = 0; i < SEEN_OBJECTS; i++) {
-        if (world.now_ns >= process->call_ns[i]) call[i](process);
-    }
-}
-
-uint64_t calls_next(const struct process *process)
+static uint64_t next_due(const struct process *process)
 {
     uint64_t next_ns = process->mood_ns;
     for (int i = 0; i < SEEN_OBJECTS; i++) next_ns = time_min(next_ns, process->call_ns[i]);
     for (int i = 0; i < WORLD_VISITS + WORLD_TRIALS; i++) next_ns = time_min(next_ns, process->end_ns[i]);
     return next_ns;
+}
+
+bool calls_turn(struct process *process)
+{
+    static void (*const call[SEEN_OBJECTS])(struct process *) = { spend, try, enter, use_lock };
+    if (world.now_ns < process->due_ns) return false;
+    if (world.now_ns >= process->mood_ns) change_habits(process);
+    end_due(process);
+    for (int i = 0; i < SEEN_OBJECTS; i++) {
+        if (world.now_ns >= process->call_ns[i]) call[i](process);
+    }
+    process->due_ns = next_due(process);
+    return true;
 }
 
 void calls_end(struct process *process)

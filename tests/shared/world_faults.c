@@ -15,7 +15,7 @@ static uint64_t a_while(void)
 
 static void touch_all(void)
 {
-    for (uint32_t i = 0; i < world.count; i++) world.process[i].next_ns = world.now_ns;
+    for (uint32_t i = 0; i < world.count; i++) world_touch(&world.process[i]);
 }
 
 static void kill_one(struct process *process)
@@ -78,7 +78,7 @@ static void strike_process(enum fault fault, struct process *process)
     case FAULT_SLEEP: sleep_one(process); break;
     default: kill_one(process); break;
     }
-    process->next_ns = world.now_ns;
+    world_touch(process);
 }
 
 static void strike_store(enum fault fault)
@@ -118,7 +118,7 @@ static void strike(void)
 {
     enum fault fault = draw_fault();
     world_seen.fault[fault]++;
-    world.fault_ns = world.now_ns + world_draw(20, 1200) * WEIR_MS;
+    world.fault_ns = world.now_ns + world_draw(20, 800) * WEIR_MS;
     bool of_store = fault == FAULT_STOP_STORE || fault == FAULT_READ_ONLY || fault == FAULT_ERRORS ||
         fault >= FAULTS_ALWAYS;
     if (of_store) strike_store(fault);
@@ -135,7 +135,7 @@ static void mend(struct process *process, bool all)
     if (now_ns >= process->lose_end_ns) carrier->loses_requests = carrier->loses_answers = 0;
     if (now_ns >= process->lag_end_ns) carrier->lag_ns = WEIR_MS;
     if (all && !process->lives) process->idle_ns = world.now_ns;
-    process->next_ns = world.now_ns;
+    world_touch(process);
 }
 
 static void mend_all(bool all)
@@ -158,33 +158,28 @@ static uint64_t next_end(void)
     return world.mood_end_ns > world.now_ns ? time_min(next_ns, world.mood_end_ns) : next_ns;
 }
 
-uint64_t faults_next(void)
-{
-    if (world.calm) return WEIR_NEVER;
-    return time_min(time_min(world.fault_ns, world.replicated_ns), next_end());
-}
-
 void faults_turn(void)
 {
-    if (world.calm) return;
+    if (world.now_ns < world.faults_ns) return;
     if (world.now_ns >= world.replicated_ns) {
         store_replicate(&world.store);
         world.replicated_ns = world.now_ns + world_draw(10, 300) * WEIR_MS;
-        return;
     }
     mend_all(false);
     if (world.now_ns >= world.fault_ns) strike();
+    world.faults_ns = time_min(time_min(world.fault_ns, world.replicated_ns), next_end());
 }
 
 void faults_end(void)
 {
     mend_all(true);
+    world.faults_ns = WEIR_NEVER;
     world.store.away_ns = time_min(world.store.away_ns, world.now_ns);
     for (uint32_t i = 0; i < world.count; i++) {
         struct process *process = &world.process[i];
         uint64_t early_ns = process->idle_ns > world.now_ns ? process->idle_ns - world.now_ns : 0;
         process->carrier.slept_ns -= time_min(early_ns, process->carrier.slept_ns);
         process->idle_ns = time_min(process->idle_ns, world.now_ns);
-        process->mood_ns = world.now_ns;
+        process->mood_ns = process->due_ns = world.now_ns;
     }
 }
