@@ -151,10 +151,11 @@ static void take_turn(struct fleet_breaker *breaker, uint32_t probes, uint64_t s
 
 /* ---- what the fleet says ---- */
 
-/* How long it is left open; each instance comes back a little later than that, in its own time. */
+/* How long it is left open, and never for longer than its own config has it; each instance comes back a little later than
+ * that, in its own time. */
 static uint64_t until_of_left(const struct fleet_breaker *breaker, int64_t left_ms, uint64_t now_ns)
 {
-    uint64_t left_ns = (uint64_t)left_ms * WEIR_MS;
+    uint64_t left_ns = time_min((uint64_t)left_ms * WEIR_MS, config_of(breaker)->open_max_ns);
     uint64_t spread = left_ns / 100 * config_of(breaker)->jitter_percent;
     return time_add(now_ns, left_ns + random_up_to(shared_random(breaker->share.shared.link), spread));
 }

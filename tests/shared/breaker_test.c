@@ -150,6 +150,18 @@ TEST(fleet_breaker, a_greater_epoch_opens_and_closes)
     drop(&instance, now);
 }
 
+TEST(fleet_breaker, no_answer_opens_it_for_longer_than_its_own_config_would)
+{
+    begin();
+    answer(1, OPEN_NOW, 3600000, 0);
+    CHECK(!call(&instance, WEIR_OK, now));
+    CHECK_EQ(next()[Q_LEFT], 30000 - (int64_t)(SYNC / WEIR_MS));
+    answer_kind(WEIR_ANSWER_ERROR, 0, 0);
+    now += 30 * WEIR_S;
+    CHECK(call(&instance, WEIR_OK, now));
+    drop(&instance, now);
+}
+
 TEST(fleet_breaker, what_comes_late_changes_nothing)
 {
     begin();
