@@ -94,8 +94,10 @@ static void do_due(struct carrier *carrier)
 
 static void note_lease(struct carrier *carrier, const struct carrier_flight *flight)
 {
-    enum { LEASE = 9 }; /* ms: weir/transport.h */
+    enum { WANT = 4, LEASE = 9 }; /* tokens, ms: weir/transport.h */
+    if (flight->ask.kind == WEIR_ASK_BREAKER) carrier->heard++;
     if (flight->ask.kind != WEIR_ASK_RATE) return;
+    carrier->wanted += (uint64_t)flight->ask.number[WANT];
     uint64_t end_ns = flight->done_ns + (uint64_t)flight->ask.number[LEASE] * WEIR_MS;
     carrier->lent_until_ns = time_max(carrier->lent_until_ns, end_ns);
 }

@@ -55,6 +55,8 @@ struct carrier {
     uint32_t flights; /* all that are there are below */
     struct carrier_seen seen;
     uint64_t told;               /* how often it has told the link something */
+    uint64_t wanted;             /* tokens that RATE answers may have brought */
+    uint64_t heard;              /* BREAKER questions that were answered */
     uint64_t lent_until_ns;      /* the store\'s leases that RATE answers told of end by then */
     uint64_t hash;               /* of all that was asked and answered, and when */
     int64_t sequence[WEIR_ASKS]; /* last sent */

@@ -8,6 +8,8 @@ struct bucket {
     double share[SEEN_PROCESSES];
     int64_t at_ns, lent_ns[SEEN_PROCESSES]; /* lent: until when, by the store's count */
     bool there[SEEN_PROCESSES];
+    bool open[SEEN_PROCESSES];     /* a limit of its own holds (check_alone.c) */
+    double parked[SEEN_PROCESSES]; /* what its thread may have of that, when it is over */
 };
 
 static void allow(struct bucket *bucket, double tokens)
@@ -24,14 +26,35 @@ static void set_share(struct bucket *bucket, uint16_t process, double share)
 static void change(struct bucket *bucket, const struct history_event *event, const struct rate_terms *terms)
 {
     bool own = event->a == WEIR_SHARE_DEGRADED || event->a == WEIR_SHARE_DETACHED;
-    bool open = terms->away == WEIR_AWAY_OPEN;
-    bucket->there[event->process] = true;
-    if (!own || terms->away == WEIR_AWAY_CLOSED) {
-        set_share(bucket, event->process, 0);
-        return;
+    uint16_t process = event->process;
+    bucket->there[process] = true;
+    bucket->open[process] = own && terms->away == WEIR_AWAY_OPEN;
+    if (bucket->open[process]) bucket->parked[process] = terms->parked;
+    if (own && terms->away == WEIR_AWAY_SHARE) {
+        set_share(bucket, process, 1.0 / (double)(event->b == 0 ? 1 : event->b));
+    } else {
+        /* What has grown of its share is good for a lease, too. */
+        bool back =
+            !own && bucket->share[process] != 0 && bucket->lent_ns[process] < event->at_ns + terms->lease_ns;
+        if (back) bucket->lent_ns[process] = event->at_ns + terms->lease_ns;
+        set_share(bucket, process, 0);
     }
-    if (open && bucket->share[event->process] == 0) allow(bucket, terms->burst);
-    set_share(bucket, event->process, open ? 1 : 1.0 / (double)(event->b == 0 ? 1 : event->b));
+}
+
+static const char *spend(
+    struct bucket *bucket, const struct history_event *event, const struct rate_terms *terms)
+{
+    uint16_t process = event->process;
+    double tokens = (double)event->a;
+    if (bucket->open[process]) return NULL;
+    if (tokens <= bucket->parked[process]) {
+        bucket->parked[process] -= tokens;
+        return NULL;
+    }
+    if (bucket->share[process] == 0 && event->at_ns >= bucket->lent_ns[process])
+        return "rate: spent after its lease";
+    bucket->level += tokens;
+    return bucket->level > terms->burst + terms->lent + LOOSE ? "rate: more than the bound" : NULL;
 }
 
 /* While somebody can reach the store it lends the rate; else what grew meanwhile is owed for what was used instead. */
@@ -48,6 +71,7 @@ const char *check_rate(
     const struct history_event *events, size_t count, const struct rate_terms *terms, size_t *at)
 {
     struct bucket bucket = { 0 };
+    const char *wrong;
     double jump;
     for (*at = 0; *at < count; ++*at) {
         const struct history_event *event = &events[*at];
@@ -55,10 +79,7 @@ const char *check_rate(
         bucket.at_ns = event->at_ns;
         switch (event->kind) {
         case SEEN_ADMIT:
-            if (bucket.share[event->process] == 0 && event->at_ns >= bucket.lent_ns[event->process])
-                return "rate: spent after its lease";
-            bucket.level += (double)event->a;
-            if (bucket.level > terms->burst + terms->lent + LOOSE) return "rate: more than the bound";
+            if ((wrong = spend(&bucket, event, terms)) != NULL) return wrong;
             break;
         case SEEN_LEASE:
             if (event->object == SEEN_RATE) bucket.lent_ns[event->process] = event->a;
@@ -68,7 +89,8 @@ const char *check_rate(
             break;
         case SEEN_GONE:
             set_share(&bucket, event->process, 0);
-            bucket.there[event->process] = false;
+            bucket.there[event->process] = bucket.open[event->process] = false;
+            bucket.parked[event->process] = 0;
             break;
         case SEEN_LOSS: allow(&bucket, terms->burst); break;
         case SEEN_JUMP:

@@ -13,11 +13,13 @@ enum seen_kind {
     SEEN_STATE,  /* of an object, a: enum weir_share_state, b: instances that it knows of */
     SEEN_GONE,   /* a process is no more */
     SEEN_ADMIT,  /* rate, a: tokens */
+    SEEN_LENT,   /* rate, a: tokens that answers may have brought, as they were asked for */
     SEEN_LEASE,  /* rate, bulkhead, a: until when what it was lent is good; 0: nothing is */
     SEEN_ENTER,  /* bulkhead, a: permits, b: the call */
     SEEN_LEAVE,  /* the same */
     SEEN_EPOCH,  /* breaker, a: of the fleet */
     SEEN_OPENED, /* breaker: by the fleet */
+    SEEN_HEARD,  /* breaker, a: the epoch that it knows of after an answer, b: whether the fleet is open */
     SEEN_PROBE,  /* breaker, a: the epoch: one goes out in a turn */
     SEEN_PROBED, /* the same: it is back */
     SEEN_HOLD,   /* lock, a: token, b: until when */
@@ -36,7 +38,8 @@ enum seen_kind {
  * each process that is cut off, and by what the store forgot. */
 struct rate_terms {
     double per_ns, burst;
-    double lent; /* relaxed: of all processes; strict: 0 */
+    double lent;   /* relaxed: of all processes; strict: 0 */
+    double parked; /* what a process's thread may keep of a limit of its own; it is spent first */
     enum weir_away away;
     double held;      /* strict: what all hold together */
     int64_t lease_ns; /* of what is lent */
@@ -55,10 +58,22 @@ const char *check_bulkhead(
  * process of several sees failures, the fleet is not opened. */
 struct breaker_terms {
     int64_t probes, probe_ns; /* probe_ns: one that is out for longer has failed, and counts no more */
-    bool one_is_ill;
+    int64_t turn_ns;          /* by then all turns that the store forgot are over, and what began in them */
+    int64_t presence_ns;      /* so long an instance counts */
+    bool one_is_ill;          /* the first */
 };
 const char *check_breaker(
     const struct history_event *events, size_t count, const struct breaker_terms *terms, size_t *at);
+
+/* What a process does whatever it is told, by its own config: it spends no more than it asked for, nor more than its
+ * limit or its share while that holds; no more permits and probes than the config has; no lock for longer than a lease. */
+struct alone_terms {
+    double per_ns, burst, lent, parked;
+    enum weir_away away;
+    int64_t limit, probes, probe_ns, lock_lease_ns;
+};
+const char *check_alone(
+    const struct history_event *events, size_t count, const struct alone_terms *terms, size_t *at);
 
 /* I6, I7: one holder at a time, tokens that grow; where the store forgot, only tokens that differ. */
 struct lock_terms {

@@ -46,10 +46,14 @@ static void lie(struct store *store, struct weir_answer *answer)
     static const int64_t strange[] = { -1, 0, 1, INT64_C(1) << 40, (INT64_C(1) << 53) - 1, INT64_MIN,
         INT64_MAX };
     uint64_t which = random_up_to(&store->random, WEIR_NUMBERS_MAX - 1);
-    switch (random_up_to(&store->random, 4)) {
+    switch (random_up_to(&store->random, 5)) {
     case 0: answer->count = (uint8_t)random_up_to(&store->random, WEIR_NUMBERS_MAX); break;
     case 1: *answer = store->old; break;
     case 2: answer->number[which % 10] = strange[random_up_to(&store->random, 6)]; break;
+    case 4: /* of any size */
+        answer->number[which % 10] =
+            (int64_t)(random_next(&store->random) >> random_up_to(&store->random, 63));
+        break;
     case 3: answer->number[which % 10] += (int64_t)random_up_to(&store->random, 20) - 10; break;
     default:
         for (int i = 0; i < 10; i++) answer->number[i] = (int64_t)(random_next(&store->random) >> 11);

@@ -40,7 +40,8 @@ static struct weir_share_stats look_at_state(
     struct process *process, const struct weir_policy *policy, enum seen_object object)
 {
     struct weir_share_stats stats = weir_share_stats(policy);
-    bool others = object == SEEN_RATE && differs(&process->last.instances, stats.instances);
+    bool others = differs(&process->last.instances[object], stats.instances);
+    if (object == SEEN_BREAKER) others = false; /* it makes no difference to it */
     if (differs(&process->last.state[object], stats.state) || others) {
         world_note(SEEN_STATE, process, object, stats.state, stats.instances);
         world_seen.state[object][stats.state]++;
@@ -57,6 +58,9 @@ static void look_at_policies(struct process *process)
     const struct weir_policy *bulkhead = weir_pipeline_policy(process->pipeline, 0);
     if (differs(&process->last.lent_ns, (int64_t)process->carrier.lent_until_ns))
         world_note(SEEN_LEASE, process, SEEN_RATE, process->last.lent_ns, 0);
+    int64_t wanted = process->last.wanted;
+    if (differs(&process->last.wanted, (int64_t)process->carrier.wanted))
+        world_note(SEEN_LENT, process, SEEN_RATE, process->last.wanted - wanted, 0);
     struct weir_share_stats stats = look_at_state(process, process->rate, SEEN_RATE);
     world_seen.events_dropped += stats.dropped;
     stats = look_at_state(process, process->breaker, SEEN_BREAKER);
@@ -64,6 +68,8 @@ static void look_at_policies(struct process *process)
         world_note(SEEN_EPOCH, process, SEEN_BREAKER, (int64_t)stats.epoch, 0);
     if (differs(&process->last.opened, (int64_t)stats.tripped) && stats.tripped != 0)
         world_note(SEEN_OPENED, process, SEEN_BREAKER, 0, 0);
+    if (differs(&process->last.heard, (int64_t)process->carrier.heard))
+        world_note(SEEN_HEARD, process, SEEN_BREAKER, process->last.epoch, process->last.fleet_is_open);
     stats = look_at_state(process, bulkhead, SEEN_BULKHEAD);
     if (differs(&process->last.lease_ns, (int64_t)stats.lease_end_ns)) {
         uint64_t until_ns = stats.lease_end_ns == 0 ? 0 : stats.lease_end_ns + process->carrier.slept_ns;
@@ -102,10 +108,12 @@ static void look_whether_parted(struct process *process)
 
 static void tell(void *argument, const struct weir_share_event *event)
 {
-    (void)argument;
+    struct process *process = argument;
     CHECK(event->kind < WEIR_SHARE_EVENTS);
     CHECK(event->state < WEIR_SHARE_STATES);
-    if (event->kind == WEIR_SHARE_FLEET_CLOSED) world_seen.closed_by_fleet++;
+    world_seen.closed_by_fleet += event->kind == WEIR_SHARE_FLEET_CLOSED;
+    if (event->kind == WEIR_SHARE_FLEET_CLOSED) process->last.fleet_is_open = false;
+    if (event->kind == WEIR_SHARE_FLEET_OPENED) process->last.fleet_is_open = true;
 }
 
 static void make_rate(struct process *process, const struct weir_share_config *common)

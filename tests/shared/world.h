@@ -22,6 +22,7 @@
 #define WORLD_CALM_NS (2500 * WEIR_MS) /* and then without */
 #define WORLD_VISITS 12
 #define WORLD_TRIALS 6
+#define WORLD_STATES 5 /* of an object that is shared, or of a lock */
 
 enum weather { WEATHER_FAULTS, WEATHER_LOSSES, WEATHER_JUMPS, WEATHER_LIES, WEATHERS };
 
@@ -62,9 +63,10 @@ struct world_trial { /* a call behind the breaker */
 };
 
 struct world_last { /* what was last seen of it */
-    int64_t state[SEEN_OBJECTS], instances, lent_ns, lease_ns, epoch, opened, token;
+    int64_t state[SEEN_OBJECTS], instances[SEEN_OBJECTS], wanted, heard, lent_ns, lease_ns, epoch, opened,
+        token;
     uint64_t valid_ns, told;
-    bool parted, holds;
+    bool parted, holds, fleet_is_open;
 };
 
 struct process {
@@ -101,6 +103,7 @@ struct world {
     struct store store;
     struct process process[WORLD_PROCESSES];
     uint64_t fault_ns, mood_end_ns, replicated_ns, well_ns;
+    uint64_t passed_ns; /* when somebody's breaker last let a call in */
     uint64_t faults_ns; /* the next that faults_turn() has to do */
     uint32_t restarts;
     bool calm;
@@ -110,8 +113,11 @@ struct world {
     size_t count_events, room_events;
 };
 
+_Static_assert((int)WEIR_SHARE_STATES <= WORLD_STATES && (int)WEIR_LOCK_LOST < WORLD_STATES, "all fit");
+
 struct world_seen { /* over all seeds */
     uint64_t fault[FAULTS], state[SEEN_LOCK][WEIR_SHARE_STATES], event[SEEN_KINDS];
+    uint64_t struck[FAULTS][SEEN_OBJECTS][WORLD_STATES]; /* some object, in that state when it came */
     uint64_t stale_refused, lost, contended, refused_rate, refused_bulkhead, refused_breaker, reopened;
     uint64_t closed_by_fleet, events_dropped;
     struct carrier_seen carrier;

@@ -90,6 +90,7 @@ static void try(struct process *process)
         weir_breaker_acquire_at(process->breaker, &trial->permit, world_mono(process)).status == WEIR_OK;
     world_seen.refused_breaker += !trial->there;
     if (!trial->there) return;
+    world.passed_ns = world.now_ns;
     process->end_ns[WORLD_VISITS + (trial - process->trial)] = world.now_ns + world_draw(1, 30) * WEIR_MS;
     trial->epoch = probed_epoch(process);
     if (trial->epoch != 0) world_note(SEEN_PROBE, process, SEEN_BREAKER, trial->epoch, 0);

@@ -8,6 +8,17 @@ static struct process *anyone(void)
     return &world.process[world_draw(0, world.count - 1)];
 }
 
+/* Now and then who fears for its lock, which is seldom. */
+static struct process *whom(void)
+{
+    struct process *one = anyone();
+    for (int tries = 0; tries < 4 && world_runs(one); tries++) {
+        if (weir_lock_check_at(one->lock, world.now_ns) == WEIR_LOCK_SUSPECT) break;
+        one = anyone();
+    }
+    return one;
+}
+
 static uint64_t a_while(void)
 {
     return world.now_ns + world_draw(1, world_chance(25) ? 5000 : 700) * WEIR_MS;
@@ -114,6 +125,18 @@ static enum fault draw_fault(void)
     return (enum fault)world_draw(first[world.weather], last[world.weather]);
 }
 
+/* In which states those whom it concerns are. */
+static void note_struck(enum fault fault, const struct process *first, uint32_t count)
+{
+    for (const struct process *process = first; process < first + count; process++) {
+        if (!world_runs(process)) continue;
+        for (int i = 0; i < SEEN_LOCK; i++) {
+            if (process->last.state[i] >= 0) world_seen.struck[fault][i][process->last.state[i]]++;
+        }
+        world_seen.struck[fault][SEEN_LOCK][weir_lock_check_at(process->lock, world.now_ns)]++;
+    }
+}
+
 static void strike(void)
 {
     enum fault fault = draw_fault();
@@ -121,8 +144,10 @@ static void strike(void)
     world.fault_ns = world.now_ns + world_draw(20, 800) * WEIR_MS;
     bool of_store = fault == FAULT_STOP_STORE || fault == FAULT_READ_ONLY || fault == FAULT_ERRORS ||
         fault >= FAULTS_ALWAYS;
+    struct process *one = of_store ? world.process : whom();
+    note_struck(fault, one, of_store ? world.count : 1);
     if (of_store) strike_store(fault);
-    else strike_process(fault, anyone());
+    else strike_process(fault, one);
 }
 
 /* ---- and how it ends ---- */
