@@ -18,8 +18,8 @@
 #define WORLD_PROCESSES 8
 /* No machine has been up for so long: who looks at its clock finds leases good. */
 #define WORLD_BEGIN_NS (UINT64_C(100000000) * WEIR_S)
-#define WORLD_RUN_NS (4 * WEIR_S)      /* under faults */
-#define WORLD_CALM_NS (2500 * WEIR_MS) /* and then without */
+#define WORLD_RUN_NS (4 * WEIR_S)  /* under faults */
+#define WORLD_CALM_NS (3 * WEIR_S) /* and then without */
 #define WORLD_VISITS 12
 #define WORLD_TRIALS 6
 #define WORLD_STATES 5 /* of an object that is shared, or of a lock */
