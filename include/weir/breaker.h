@@ -97,6 +97,8 @@ struct weir_breaker_stats {
 };
 /* Aborts if the policy is no breaker. */
 WEIR_API struct weir_breaker_stats weir_breaker_stats(const struct weir_policy *breaker, uint64_t now_ns);
+/* "closed", "open", "half_open", "ramp"; static. From any thread, also in signal handlers. */
+WEIR_API const char *weir_breaker_state_text(enum weir_breaker_state state);
 
 #ifdef __cplusplus
 }

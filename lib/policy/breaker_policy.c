@@ -126,6 +126,12 @@ struct weir_breaker_stats weir_breaker_stats(const struct weir_policy *breaker, 
     return stats;
 }
 
+const char *weir_breaker_state_text(enum weir_breaker_state state)
+{
+    static const char *const texts[] = { "closed", "open", "half_open", "ramp" };
+    return (unsigned)state <= WEIR_BREAKER_RAMP ? texts[state] : "?";
+}
+
 static void describe(const void *config, const void *opaque, uint64_t now_ns, char *buffer, size_t size)
 {
     static const char *const names[] = { "closed", "open", "half open", "closed, ramping up" };

@@ -243,6 +243,15 @@ TEST(breaker, results_of_another_generation_change_nothing)
     weir_policy_release(breaker);
 }
 
+TEST(breaker, a_state_has_a_text)
+{
+    CHECK_STR(weir_breaker_state_text(WEIR_BREAKER_CLOSED), "closed");
+    CHECK_STR(weir_breaker_state_text(WEIR_BREAKER_OPEN), "open");
+    CHECK_STR(weir_breaker_state_text(WEIR_BREAKER_HALF_OPEN), "half_open");
+    CHECK_STR(weir_breaker_state_text(WEIR_BREAKER_RAMP), "ramp");
+    CHECK_STR(weir_breaker_state_text((enum weir_breaker_state)4), "?");
+}
+
 TEST(breaker, reading_changes_nothing)
 {
     struct weir_policy *breaker = BREAKER(.probes = 1);
