@@ -70,7 +70,8 @@ WEIR_API const char *weir_error_name(enum weir_error error);
 /* "0.1.0"; static. */
 WEIR_API const char *weir_version(void);
 
-/* A pointer to a config that knows its size, for C: WEIR_CONFIG(weir_breaker_config, .name = "bank").
+/* A pointer to a config that knows its size, for C (C++ cannot take the address of such a literal: _init() below):
+ * WEIR_CONFIG(weir_breaker_config, .name = "bank").
  * A field left out is 0 and means the default written beside it. It lives as long as the block around
  * it. */
 #define WEIR_CONFIG(type, ...) (&(struct type) { .size = sizeof(struct type), __VA_ARGS__ })
