@@ -104,9 +104,9 @@ WEIR_API void weir_lock_begin(struct weir_lock *lock, uint64_t deadline_ns);
 WEIR_API struct weir_outcome weir_lock_outcome(struct weir_lock *lock);
 
 /* Gives it back: from the return on nothing here is held or renewed. Waits until deadline_ns (0, or in an event or a
- * callback of the link: not at all) for the
- * store, or a majority, to say that it is free. TIMEOUT: not known yet; it goes on in the background, and by the end of
- * lease and grace the store forgets it in any case. Nothing if FREE; ends an acquire under way; what ends a loss. If
+ * callback of the link: not at all) for the store, or a majority, to say that it is free. TIMEOUT: not known yet, and
+ * with 0 that is the answer wherever it was held; it goes on in the background, and by the end of lease and grace the
+ * store forgets it in any case. Nothing if FREE; ends an acquire under way; what ends a loss. If
  * that is just being told to source, descriptor and callback, it waits until it has been: afterwards nothing of it comes.
  * A loss that has not been told by then is counted and an event, no more: its holder is here. */
 WEIR_API enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns);
