@@ -100,9 +100,8 @@ struct weir_redis_stats {
     uint64_t commands, sent_bytes, received_bytes;
     uint64_t scripts_loaded; /* again, after the server had lost them */
     uint64_t errors[WEIR_REDIS_ERRORS];
-    bool evicts; /* its maxmemory-policy may evict keys: limits would start anew, locks be lost */
-    char error
-        [160]; /* the last one, escaped, without credentials, also when all is well again; "": none yet */
+    bool evicts;     /* its maxmemory-policy may evict keys: limits would start anew, locks be lost */
+    char error[160]; /* the last one, escaped, without credentials; it stays; "": none yet */
 };
 /* From any thread, as the last step left them; from within an event, as they are. All zero in a forked child. node: the
  * place in addresses, else 0. */

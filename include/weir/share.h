@@ -100,7 +100,8 @@ enum weir_share_event_kind {
     WEIR_SHARE_LOCK_SUSPECT,
     WEIR_SHARE_LOCK_LOST,
     WEIR_SHARE_LOCK_RELEASED,
-    WEIR_SHARE_LINK_UP, /* a connection, like the next two: .number is its enum weir_lane (transport.h), .node its server */
+    /* Of one lane (transport.h) of one server: .number and .node. */
+    WEIR_SHARE_LINK_UP,
     WEIR_SHARE_LINK_SLOW,
     WEIR_SHARE_LINK_DOWN,
     WEIR_SHARE_EVENTS
