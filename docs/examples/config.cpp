@@ -21,5 +21,6 @@ int main()
     weir_policy *rate;
     weir_error error = create_shared(NULL, &rate); /* there is no Redis here, and that is what it says */
     std::puts(weir_error_text());
-    return error == WEIR_E_INVALID && std::strstr(weir_error_text(), "weir_share_config.link") != NULL ? 0 : 1;
+    return error == WEIR_E_INVALID && std::strstr(weir_error_text(), "weir_share_config.link") != NULL ? 0
+                                                                                                       : 1;
 }
