@@ -44,8 +44,8 @@ static enum weir_error validate_rate(const struct rate_config *config)
 {
     uint64_t permits, period;
     reduce(config, &permits, &period);
-    uint64_t burst_max = EXACT / 16 / period - 1;
-    if (permits > EXACT / 2 || config->burst > burst_max) {
+    uint64_t burst_max = EXACT / 16 / period - 1; /* permits is 10^12 at most: far below EXACT */
+    if (config->burst > burst_max) {
         return error_set(WEIR_E_INVALID,
             "weir_rate_config.burst is %" PRIu64 ", expected at most %" PRIu64
             " where it is shared: permits and period_ns have too few divisors in common",
@@ -135,7 +135,10 @@ static uint64_t next_look(struct rate_object *rate, uint64_t now_ns)
     uint64_t drip_ns = rate_drip(rate, now_ns), at_ns = WEIR_NEVER;
     if (rate->ask.state == ASK_IDLE && shared_lane_is_up(rate->share.shared.link, 0, WEIR_LANE_BULK)) {
         at_ns = next_ask(rate, now_ns);
-        if (at_ns <= now_ns && shared_ask_queue(&rate->ask)) at_ns = WEIR_NEVER;
+        if (at_ns <= now_ns) {
+            shared_ask_queue(&rate->ask);
+            at_ns = WEIR_NEVER; /* until it is answered */
+        }
     }
     uint64_t look_ns = now_ns + rate->share.config.lease_ns;
     uint64_t deny_ns = rate_object_words(rate)->loan.deny_until_ns;
