@@ -247,6 +247,40 @@ TEST(fleet_breaker, an_unused_turn_is_given_back)
     drop(&instance, now);
 }
 
+/* It may yet succeed: nobody else has the turn before it has ended. */
+TEST(fleet_breaker, a_turn_is_kept_while_its_probe_is_out)
+{
+    struct weir_permit late;
+    begin();
+    answer(1, OPEN_NOW, 0, 0);
+    CHECK(!call(&instance, WEIR_OK, now += WEIR_MS));
+    next();
+    answer(2, HALF_OPEN_NOW, 3000, 2);
+    uint64_t given = now;
+    while (now < given + WEIR_S - SYNC) next(), answer(2, HALF_OPEN_NOW, 2000, 2);
+    CHECK(enter(&instance, &late, now));
+    while (next(), now < given + WEIR_S + SYNC) answer(2, HALF_OPEN_NOW, 2000, 2);
+    CHECK_EQ(ask.number[Q_HOLDS], 1); /* though it is not used any more */
+    CHECK(!call(&instance, WEIR_OK, now));
+    answer(2, HALF_OPEN_NOW, 2000, 2);
+    leave(&instance, &late, WEIR_FAILED, now);
+    CHECK_EQ(next()[Q_LOST], 1);
+    CHECK_EQ(ask.number[Q_HOLDS], 0); /* its word is a later one */
+    answer(3, OPEN_NOW, 2000, 0);
+    drop(&instance, now);
+}
+
+TEST(fleet_breaker, in_shadow_it_opens_with_the_fleet)
+{
+    begin();
+    weir_policy_set_mode(instance.breaker, WEIR_MODE_SHADOW);
+    answer(1, OPEN_NOW, 5000, 0);
+    CHECK_EQ(stats().state, WEIR_BREAKER_OPEN);
+    CHECK(word_is_fleets(word_now(&instance)));
+    CHECK(call(&instance, WEIR_OK, now)); /* it would have been refused */
+    drop(&instance, now);
+}
+
 TEST(fleet_breaker, an_outcome_of_anothers_turn_closes_it)
 {
     begin();
@@ -415,6 +449,16 @@ TEST(fleet_breaker, a_flush_says_farewell)
     CHECK(weir_link_pull(instance.link, 0, WEIR_LANE_BULK, at(now), &ask));
     CHECK_EQ(ask.number[Q_PRESENCE], 0);
     answer(0, CLOSED_NOW, 0, 0);
+    CHECK(weir_link_is_flushed(instance.link));
+    drop(&instance, now);
+}
+
+TEST(fleet_breaker, a_farewell_that_nobody_hears_is_not_waited_for)
+{
+    begin();
+    answer(0, CLOSED_NOW, 0, 0);
+    report_lane(&instance, WEIR_LANE_DOWN, now);
+    weir_link_flush(instance.link, at(now));
     CHECK(weir_link_is_flushed(instance.link));
     drop(&instance, now);
 }

@@ -231,6 +231,72 @@ TEST(shared_bulkhead, unshared_with_news_for_a_waiter_after_the_close_it_is_free
     weir_pipeline_destroy(pipeline);
 }
 
+/* Of two that have news for waiters, the first one's waiter acts on the second before that is told. */
+static struct weir_policy *told_second;
+static uint32_t references;
+
+static void unshare_second(void *argument)
+{
+    (void)argument;
+    weir_policy_unshare(told_second);
+}
+
+static void let_second_go(void *argument)
+{
+    (void)argument;
+    references = told_second->references;
+    told_second->references = 0; /* as its last user leaves it, before it is unshared */
+}
+
+static void wait_in(
+    struct guest *in, struct guest *waits, const struct weir_pipeline *pipeline, void (*post)(void *argument))
+{
+    struct weir_call_options options = { .size = sizeof options, .weight = 1, .waker = { post, waits } };
+    CHECK_EQ(come(in, pipeline, 1, NULL, START), WEIR_RUN);
+    waits->posts = 0;
+    waits->step = weir_call_begin(&waits->call, pipeline, &options, START);
+    CHECK_EQ(waits->step.action, WEIR_WAIT);
+}
+
+/* Answers how often the second one's waiter was told. */
+static uint32_t tell_two(void (*act)(void *argument))
+{
+    struct guest in[2], waits[2];
+    desk_open(&desk, BULKHEAD(.limit = 1, .queue = 1, .name = "second"), SHARE(.away = WEIR_AWAY_OPEN));
+    told_second = desk.bulkhead;
+    struct weir_policy *first = BULKHEAD(.limit = 1, .queue = 1, .name = "first");
+    const struct weir_share_config share = SHARE(.link = desk.link, .away = WEIR_AWAY_OPEN);
+    CHECK_EQ(weir_policy_share(first, &share), WEIR_E_NONE);
+    struct weir_pipeline *other = around(first);
+    weir_link_step(desk.link, at(START)); /* who rang last comes first, from now on */
+    wait_in(&in[0], &waits[0], other, act);
+    wait_in(&in[1], &waits[1], desk.pipeline, guest_post);
+    CHECK_EQ(weir_bulkhead_set_limit(first, 2), WEIR_E_NONE);
+    CHECK_EQ(weir_bulkhead_set_limit(told_second, 2), WEIR_E_NONE);
+    references = told_second->references;
+    weir_link_step(desk.link, at(START + WEIR_S));
+    told_second->references = references;
+    uint32_t posts = waits[1].posts;
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(look(&waits[i], START + WEIR_S), WEIR_RUN);
+        go(&waits[i], START + WEIR_S);
+        go(&in[i], START + WEIR_S);
+    }
+    weir_pipeline_destroy(other);
+    desk_close(&desk, START + WEIR_S);
+    return posts;
+}
+
+TEST(shared_bulkhead, unshared_before_its_news_go_out_it_is_told_of_once)
+{
+    CHECK_EQ(tell_two(unshare_second), 1); /* by who unshares it */
+}
+
+TEST(shared_bulkhead, that_is_about_to_go_is_not_touched)
+{
+    CHECK_EQ(tell_two(let_second_go), 0);
+}
+
 TEST(shared_bulkhead, bad_configs_name_the_field)
 {
     desk_link(&desk);

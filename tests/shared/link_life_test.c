@@ -307,3 +307,26 @@ TEST(link_life, a_forked_child_drives_nothing)
     toy_close(&carrier);
     CHECK_EQ(carrier.released, 1);
 }
+
+/* What the parent has not told yet is the parent's to tell. */
+TEST(link_life, a_forked_child_tells_nothing)
+{
+    toy_link(&carrier, 1, true);
+    struct toy *toy = toy_enrol(&carrier, NULL);
+    toy_step(&carrier, WEIR_S);
+    shared_lock(carrier.link);
+    shared_tell(&toy->shared, WEIR_SHARE_LOCK_HELD, 1, WEIR_S);
+    shared_unlock(carrier.link);
+    pid_t child = fork();
+    if (child == 0) {
+        weir_link_flush(carrier.link, carrier.now);
+        _exit(carrier.events);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    weir_link_flush(carrier.link, carrier.now);
+    CHECK_EQ(carrier.events, 1);
+    shared_leave(&toy->shared);
+    toy_close(&carrier);
+}

@@ -257,6 +257,37 @@ TEST(link, events_go_out_in_order_and_a_full_queue_drops_and_counts)
     toy_close(&carrier);
 }
 
+/* Whom a carrier connects for. */
+TEST(link, a_lane_is_wanted_while_an_object_asks_there)
+{
+    toy_link(&carrier, 1, true);
+    CHECK(!weir_link_wants(carrier.link, WEIR_LANE_BULK));
+    struct toy *toy = toy_enrol(&carrier, NULL);
+    CHECK(weir_link_wants(carrier.link, WEIR_LANE_BULK));
+    CHECK(!weir_link_wants(carrier.link, WEIR_LANE_LOCK));
+    weir_link_close(carrier.link, carrier.now);
+    CHECK(!weir_link_wants(carrier.link, WEIR_LANE_BULK));
+    shared_leave(&toy->shared);
+    weir_link_release(carrier.link);
+}
+
+TEST(link, a_closed_link_wakes_nobody)
+{
+    toy_link(&carrier, 1, true);
+    struct toy *toy = toy_enrol(&carrier, NULL);
+    toy_step(&carrier, WEIR_S);
+    weir_link_close(carrier.link, carrier.now);
+    shared_lock(carrier.link);
+    shared_wake_at(&toy->shared, 2 * WEIR_S);
+    shared_unlock(carrier.link);
+    CHECK_EQ(carrier.link->heap_count, 0);
+    CHECK_EQ(toy_step(&carrier, 3 * WEIR_S), WEIR_NEVER);
+    CHECK_EQ(toy->steps, 1);
+    shared_leave(&toy->shared);
+    weir_link_release(carrier.link);
+    CHECK_EQ(carrier.released, 1);
+}
+
 TEST(link, a_state_is_told_counted_and_timed)
 {
     toy_link(&carrier, 1, true);
