@@ -202,6 +202,38 @@ TEST(breaker_script, one_alone_opens_nothing)
     redis_server_stop(&server);
 }
 
+/* One of the ends is lost: the others stay as they are, or who is gone would be kept for as long as ends get lost. */
+TEST(breaker_script, what_is_counted_anew_leaves_the_ends_that_are_there)
+{
+    char ids[2][33];
+    int64_t end_ms = 0;
+    struct weir_ask ask = { .number = { 1 } };
+    redis_server_start(&server, &(struct redis_options) { .clock = true });
+    struct redis_address address = redis_server_unix(&server);
+    CHECK(redis_client_open(&client, &address, 5000));
+    load_script();
+    draw_terms(ask.number);
+    ask.number[PRESENCE] = 4000;
+    for (uint64_t i = 0; i < 3; i++) {
+        redis_server_freeze_clock_us(&server, BEGIN_US + (int64_t)i * 100000);
+        ask.id[1] = i + 1;
+        if (i == 2) {
+            redis_client_ask(&client, &answer, "ZSCORE", "weir:{t}:bm", ids[0]);
+            end_ms = strtoll(answer.text, NULL, 10);
+            CHECK_EQ(redis_integer(&server, "ZREM", "weir:{t}:bm", ids[1]), 1);
+        } else {
+            snprintf(ids[i], sizeof ids[i], "%016" PRIx64 "%016" PRIx64, ask.id[0], ask.id[1]);
+        }
+        ask_server(&ask);
+        CHECK_EQ(answer.count, 9);
+    }
+    CHECK_EQ(answer.integers[4], 3);
+    redis_client_ask(&client, &answer, "ZSCORE", "weir:{t}:bm", ids[0]);
+    CHECK_EQ(strtoll(answer.text, NULL, 10), end_ms);
+    redis_client_close(&client);
+    redis_server_stop(&server);
+}
+
 /* What a stranger wrote is as if it were lost: every answer is one that a link takes, and both keys end. */
 TEST(breaker_script, garbage_in_a_field_is_a_lost_state)
 {

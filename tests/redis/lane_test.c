@@ -1,6 +1,7 @@
 /* A lane that goes well, and one that is slow, late, lost or has lost its scripts; byte by byte. What a server may say that is
  * wrong: lane_bad_test.c. */
 #include "redis/desk.h"
+#include "redis/lane_state.h"
 #include "redis/question.h"
 #include "support/test.h"
 
@@ -51,6 +52,19 @@ TEST(lane, greets_in_one_write)
     CHECK_STR(desk.sent, head);
     CHECK_EQ(desk_greeting_count(&desk), 11); /* and five scripts */
     CHECK_EQ(lane_stats(desk.lane).commands, 11);
+    desk_close(&desk);
+}
+
+TEST(lane, keeps_no_password_once_it_is_sent)
+{
+    static const char password[] = "n0t-t0-be-kept";
+    desk.settings = (struct lane_settings) { "me", password, 3, WEIR_S, WEIR_MS, WEIR_S, WEIR_S };
+    desk_open(&desk, WEIR_LANE_LOCK, "one");
+    desk_connect(&desk);
+    CHECK_EQ(times_sent(password), 1);
+    for (size_t at = 0; at + sizeof password <= sizeof *desk.lane; at++) {
+        CHECK(memcmp((const char *)desk.lane + at, password, sizeof password - 1) != 0);
+    }
     desk_close(&desk);
 }
 

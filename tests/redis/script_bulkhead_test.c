@@ -135,6 +135,20 @@ TEST(script_bulkhead, without_the_ends_nothing_is_granted_twice)
     close_server();
 }
 
+/* Nor does it stay for ever in the key with the ends, and have all counted anew by every question. */
+TEST(script_bulkhead, who_has_an_end_and_no_record_goes)
+{
+    open_server();
+    CHECK_EQ(ask(1, 1, 10, 0, 4, 1000).number[0], 4);
+    CHECK_EQ(redis_integer(&server, "ZADD", SET, "+inf", "stranger"), 1);
+    const int64_t number[5] = { 2, 10, 0, 4, 1000 };
+    ask_server(1, number);
+    CHECK_EQ(reply.integers[0], 4);
+    CHECK_EQ(reply.integers[3], 1);
+    CHECK_EQ(redis_integer(&server, "ZCARD", SET), 1);
+    close_server();
+}
+
 /* A clock that goes back leaves no lease for longer than the longest; nothing lives on by itself. */
 TEST(script_bulkhead, every_key_ends)
 {

@@ -306,6 +306,32 @@ TEST(redis_script_rate, what_others_hold_is_known_without_the_key_of_their_ends)
     close_server();
 }
 
+/* One of the ends is lost: the others stay as they are, or who is gone would be kept for as long as ends get lost. */
+TEST(redis_script_rate, what_is_counted_anew_leaves_the_ends_that_are_there)
+{
+    char ids[2][33];
+    open_server();
+    begin(0);
+    for (uint64_t id = 1; id <= 2; id++) {
+        snprintf(ids[id - 1], sizeof ids[0], "%016llx%016llx", 0x1234567890abcdefull, (unsigned long long)id);
+        CHECK_EQ(hold(id, 1, 0, 1), 1);
+    }
+    redis_client_ask(&client, &reply, "ZSCORE", SET, ids[0]);
+    int64_t end_ms = strtoll(reply.text, NULL, 10);
+    CHECK_EQ(redis_integer(&server, "ZREM", SET, ids[1]), 1);
+    pass(100 * MS);
+    int64_t number[NUMBERS];
+    memcpy(number, plain, sizeof number);
+    number[SEQUENCE] = 1;
+    number[WANT] = 0;
+    ask_server(3, number);
+    CHECK_EQ(reply.integers[5], 2);
+    CHECK_EQ(redis_integer(&server, "ZCARD", SET), 3);
+    redis_client_ask(&client, &reply, "ZSCORE", SET, ids[0]);
+    CHECK_EQ(strtoll(reply.text, NULL, 10), end_ms);
+    close_server();
+}
+
 /* A stranger's field is no instance: it goes, and what the others hold is counted anew. */
 TEST(redis_script_rate, a_field_that_is_nobodys_goes)
 {
