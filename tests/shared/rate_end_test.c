@@ -104,3 +104,36 @@ TEST(shared_rate_end, away_and_open_a_flush_changes_nothing)
     CHECK_EQ(take_all(rate), 10);
     drop(rate);
 }
+
+TEST(shared_rate_end, shared_anew_it_has_nothing_of_before)
+{
+    struct weir_policy *rate = LIMITED(WEIR_AWAY_CLOSED);
+    begin(0);
+    lend(rate, 9);
+    weir_policy_unshare(rate);
+    carried_pull(&c);
+    carried_grant(&c, 0, 1, 0);
+    CHECK_EQ(
+        weir_policy_share(rate, WEIR_CONFIG(weir_share_config, .link = c.link, .away = WEIR_AWAY_CLOSED)),
+        WEIR_E_NONE);
+    carried_pull(&c);
+    CHECK_EQ(c.ask.number[ASK_UNSPENT], 0);
+    carried_grant(&c, 1, 1, 0);
+    CHECK_EQ(take_all(rate), 1);
+    drop(rate);
+}
+
+TEST(shared_rate_end, what_is_given_back_after_its_lease_is_gone)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 1000, .burst = 64, .form = WEIR_FORM_SINGLE);
+    struct weir_permit permit;
+    uint64_t at_ns;
+    begin(0);
+    lend(rate, 9);
+    CHECK_EQ(weir_rate_reserve_at(rate, 2, WEIR_S, c.now_ns, &permit, &at_ns).status, WEIR_OK);
+    c.now_ns = weir_share_stats(rate).lease_end_ns;
+    weir_rate_give_back_at(rate, &permit, c.now_ns);
+    CHECK_EQ(weir_rate_stats(rate, c.now_ns).given_back, 0);
+    CHECK_EQ(weir_share_stats(rate).held, 7);
+    drop(rate);
+}

@@ -220,6 +220,80 @@ TEST(shared_rate, idle_it_gives_back_all_but_one)
     drop(rate);
 }
 
+TEST(shared_rate, idle_it_keeps_none_that_others_might_lack)
+{
+    struct weir_policy *rate = create(WEIR_CONFIG(weir_rate_config, .permits = 1000, .burst = 64),
+        (struct weir_share_config) { .away = WEIR_AWAY_CLOSED, .lease_max = 3 }, 7);
+    begin(0);
+    lend(rate, 3);
+    for (int i = 0; i < 40; i++) {
+        if (carried_pass(&c, 100 * WEIR_MS)) carried_grant(&c, 0, 2, 0);
+    }
+    CHECK_EQ(weir_share_stats(rate).returned, 3);
+    CHECK_EQ(weir_share_stats(rate).held, 0);
+    CHECK(!carried_pass(&c, 10 * WEIR_S));
+    drop(rate);
+}
+
+/* However often it runs dry. */
+TEST(shared_rate, wants_no_more_than_it_is_lent_at_once)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 1000, .burst = 64);
+    int64_t most = 0;
+    begin(0);
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(weir_rate_acquire_at(rate, 20, c.now_ns).status, WEIR_REJECTED);
+        carried_pull(&c);
+        if (c.ask.number[ASK_WANT] > most) most = c.ask.number[ASK_WANT];
+        carried_grant(&c, 0, 2, 0);
+    }
+    CHECK_EQ(most, 32);
+    drop(rate);
+}
+
+TEST(shared_rate, each_time_it_runs_dry_it_wants_twice_as_much)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 1000, .burst = 64);
+    int64_t before = 0;
+    begin(0);
+    for (int64_t least = 1; least <= 32; least *= 2) {
+        CHECK_EQ(weir_rate_acquire_at(rate, 1, c.now_ns).status, WEIR_REJECTED);
+        carried_pull(&c);
+        CHECK(c.ask.number[ASK_WANT] >= least);
+        CHECK(c.ask.number[ASK_WANT] >= before);
+        before = c.ask.number[ASK_WANT];
+        carried_grant(&c, 0, 2, 0);
+    }
+    drop(rate);
+}
+
+TEST(shared_rate, what_was_refused_is_demand)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 1000, .burst = 64);
+    begin(0);
+    c.now_ns += 10 * WEIR_MS;
+    for (int i = 0; i < 50; i++) CHECK_EQ(weir_rate_acquire_at(rate, 1, c.now_ns).status, WEIR_REJECTED);
+    carried_pull(&c);
+    CHECK(c.ask.number[ASK_WANT] >= 20); /* 50 in 10 ms, for 5 ms */
+    carried_grant(&c, 0, 2, 0);
+    drop(rate);
+}
+
+/* Of 10 in a second two processes have one each 200 ms: half of that, however often it is refused. */
+TEST(shared_rate, asks_no_more_than_once_in_a_pace)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 10, .burst = 64);
+    begin(1);
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(take_all(rate), 1);
+        uint64_t before_ns = c.now_ns;
+        carried_pull(&c);
+        if (i != 0) CHECK(c.now_ns >= before_ns + 100 * WEIR_MS);
+        carried_grant(&c, 1, 2, 0);
+    }
+    drop(rate);
+}
+
 TEST(shared_rate, unshared_it_gives_back_and_is_its_own_from_an_empty_bucket)
 {
     struct weir_policy *rate = RATE(WEIR_AWAY_CLOSED, .permits = 1000, .burst = 64);
