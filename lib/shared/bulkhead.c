@@ -437,7 +437,8 @@ static void prepare(struct share *share)
     block->refused = counters_sum(share->policy->counters, BULKHEAD_REFUSED_FULL);
     struct bulkhead_terms terms = away_terms(block);
     lock_take(&weir_registry_lock);
-    (void)bulkhead_set_terms(share->policy->config, state, &terms, 0); /* not above its own: nobody is handed any */
+    (void)bulkhead_set_terms(
+        share->policy->config, state, &terms, 0); /* not above its own: nobody is handed any */
     lock_drop(&weir_registry_lock);
 }
 

@@ -117,7 +117,7 @@ TEST(bulkhead_fleet, a_greedy_instance_gets_what_modest_ones_leave)
     }
     greedy_and_modest(3000, 8);
     for (uint32_t i = 1; i < fleet.count; i++) {
-        CHECK_EQ(fleet.instance[i].refused, refused[i]); /* they get all they need */
+        CHECK_EQ(fleet.instance[i].refused, refused[i]);                /* they get all they need */
         CHECK(fleet.instance[i].entered - entered[i] >= 3000 / 21 * 8); /* a call lasts 20 ms and a tick */
     }
     CHECK(fleet_limit(&fleet, 0) >= 64 - 4 * 11); /* 8, a quarter to spare, and what rounding makes of it */
