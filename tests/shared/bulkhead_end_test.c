@@ -268,11 +268,11 @@ static uint32_t tell_two(void (*act)(void *argument))
     const struct weir_share_config share = SHARE(.link = desk.link, .away = WEIR_AWAY_OPEN);
     CHECK_EQ(weir_policy_share(first, &share), WEIR_E_NONE);
     struct weir_pipeline *other = around(first);
-    weir_link_step(desk.link, at(START)); /* who rang last comes first, from now on */
+    weir_link_step(desk.link, at(START)); /* who rang last is told first, from now on */
     wait_in(&in[0], &waits[0], other, act);
     wait_in(&in[1], &waits[1], desk.pipeline, guest_post);
-    CHECK_EQ(weir_bulkhead_set_limit(first, 2), WEIR_E_NONE);
     CHECK_EQ(weir_bulkhead_set_limit(told_second, 2), WEIR_E_NONE);
+    CHECK_EQ(weir_bulkhead_set_limit(first, 2), WEIR_E_NONE);
     references = told_second->references;
     weir_link_step(desk.link, at(START + WEIR_S));
     told_second->references = references;
