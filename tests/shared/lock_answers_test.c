@@ -7,6 +7,13 @@ static void answer_nothing(struct question *question)
     question_answer(&carrier, question, WEIR_ANSWER_DONE);
 }
 
+static struct question *there(uint32_t node)
+{
+    struct question *question = question_at(&carrier, node);
+    CHECK(question != NULL);
+    return question;
+}
+
 TEST(lock_answers, a_renewal_that_is_answered_by_nothing_is_tried_again)
 {
     struct weir_lock *lock = held(1);
@@ -29,11 +36,11 @@ TEST(lock_answers, a_fence_that_is_answered_by_nothing_does_not_stand)
     struct weir_lock *lock = fresh(3);
     weir_lock_begin(lock, WEIR_NEVER);
     carrier_pump(&carrier);
-    answer(question_at(&carrier, 0), 1, 50);
-    answer(question_at(&carrier, 1), 1, 60);
-    answer(question_at(&carrier, 2), 0, 500);
+    answer(there(0), 1, 50);
+    answer(there(1), 1, 60);
+    answer(there(2), 0, 500);
     carrier_pump(&carrier);
-    struct question *fence = question_at(&carrier, 0);
+    struct question *fence = there(0);
     CHECK_EQ(fence->ask.kind, WEIR_ASK_FENCE);
     fence->answer.number[0] = 60;
     answer_nothing(fence);
