@@ -262,15 +262,15 @@ static void wait_in(
 static uint32_t tell_two(void (*act)(void *argument))
 {
     struct guest in[2], waits[2];
-    desk_open(&desk, BULKHEAD(.limit = 1, .queue = 1, .name = "second"), SHARE(.away = WEIR_AWAY_OPEN));
-    told_second = desk.bulkhead;
-    struct weir_policy *first = BULKHEAD(.limit = 1, .queue = 1, .name = "first");
+    desk_open(&desk, BULKHEAD(.limit = 1, .queue = 1, .name = "first"), SHARE(.away = WEIR_AWAY_OPEN));
+    struct weir_policy *first = desk.bulkhead;
+    told_second = BULKHEAD(.limit = 1, .queue = 1, .name = "second");
     const struct weir_share_config share = SHARE(.link = desk.link, .away = WEIR_AWAY_OPEN);
-    CHECK_EQ(weir_policy_share(first, &share), WEIR_E_NONE);
-    struct weir_pipeline *other = around(first);
-    weir_link_step(desk.link, at(START)); /* who rang last is told first, from now on */
-    wait_in(&in[0], &waits[0], other, act);
-    wait_in(&in[1], &waits[1], desk.pipeline, guest_post);
+    CHECK_EQ(weir_policy_share(told_second, &share), WEIR_E_NONE);
+    struct weir_pipeline *other = around(told_second);
+    weir_link_step(desk.link, at(START)); /* in the order of their sharing, from now on */
+    wait_in(&in[0], &waits[0], desk.pipeline, act);
+    wait_in(&in[1], &waits[1], other, guest_post);
     CHECK_EQ(weir_bulkhead_set_limit(told_second, 2), WEIR_E_NONE);
     CHECK_EQ(weir_bulkhead_set_limit(first, 2), WEIR_E_NONE);
     references = told_second->references;

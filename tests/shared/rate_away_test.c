@@ -21,6 +21,20 @@ TEST(shared_rate_away, away_its_share_is_the_rate_through_the_instances)
     drop(rate);
 }
 
+/* The store has it back then, whatever has been dripped on top. */
+TEST(shared_rate_away, away_what_the_store_lent_ends_when_the_store_takes_it_back)
+{
+    struct weir_policy *rate = RATE(WEIR_AWAY_SHARE, .permits = 1000, .burst = 64);
+    begin(0);
+    lend(rate, 9);
+    uint64_t end_ns = weir_share_stats(rate).lease_end_ns;
+    carried_report(&c, WEIR_LANE_DOWN, 0);
+    CHECK(!carried_pass(&c, 20 * WEIR_MS));
+    CHECK(weir_share_stats(rate).held > 9);
+    CHECK_EQ(weir_share_stats(rate).lease_end_ns, end_ns);
+    drop(rate);
+}
+
 TEST(shared_rate_away, back_it_pays_for_what_it_used)
 {
     struct weir_policy *rate = RATE(WEIR_AWAY_SHARE, .permits = 1000, .burst = 64);

@@ -120,6 +120,7 @@ TEST(shared_rate_end, shared_anew_it_has_nothing_of_before)
     CHECK_EQ(c.ask.number[ASK_UNSPENT], 0);
     carried_grant(&c, 1, 1, 0);
     CHECK_EQ(take_all(rate), 1);
+    CHECK_EQ(weir_share_stats(rate).expired, 0);
     drop(rate);
 }
 
