@@ -108,7 +108,8 @@ WEIR_API struct weir_outcome weir_lock_outcome(struct weir_lock *lock);
  * with 0 that is the answer wherever it was held; it goes on in the background, and by the end of lease and grace the
  * store forgets it in any case. Nothing if FREE; ends an acquire under way; what ends a loss. If
  * that is just being told to source, descriptor and callback, it waits until it has been: afterwards nothing of it comes.
- * A loss that has not been told by then is counted and an event, no more: its holder is here. */
+ * A loss that has not been told by then cancels the source here; descriptor and callback, which are the holder's, hear
+ * nothing of it. */
 WEIR_API enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns);
 
 /* The state, now: one load and a look at CLOCK_BOOTTIME. Right also when who drives the link has stalled, or the whole

@@ -31,12 +31,19 @@ static void wake(uint32_t *parker)
     if (atomic_swap_acq_rel(parker, (uint32_t)NEWS) == SLEEPS) os_wake(parker);
 }
 
+/* What runs under the lock's source is not told by its holder. */
+static void cancel_source(const struct weir_lock *lock)
+{
+    if (lock->config.source != NULL)
+        (void)weir_source_cancel(lock->config.source, lock->config.source_reason);
+}
+
 static void tell_loss(struct weir_lock *lock)
 {
     static const uint64_t one = 1;
     const struct weir_lock_config *config = &lock->config;
     int error = errno;
-    if (config->source != NULL) (void)weir_source_cancel(config->source, config->source_reason);
+    cancel_source(lock);
     if (lock->fd >= 0 && write(lock->fd, &one, sizeof one) < 0) errno = error; /* full: it is readable */
     if (config->lost != NULL) config->lost(config->lost_argument, lock);
 }
@@ -281,11 +288,12 @@ enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns)
     if (!process_is(lock->process)) return WEIR_E_NONE; /* it was the parent's */
     shared_lock(lock->shared.link);
     bool was_free = atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE;
-    lock_release(lock, instants());
+    bool untold = lock_release(lock, instants());
     wait_for_poster(lock, true);
     bool closed = shared_is_closed(lock->shared.link);
     bool given_back = closed ? was_free : lock_is_given_back(lock);
     shared_unlock(lock->shared.link);
+    if (untold) cancel_source(lock);
     drain_fd(lock);
     bool waits =
         !given_back && !closed && !shared_is_told_here(lock->shared.link) && os_now_precise() < deadline_ns;

@@ -126,18 +126,23 @@ static void count_loss(struct weir_lock *lock, uint64_t monotonic_ns)
 
 /* The word goes first: from there on nobody holds it, and nothing renews it. Its holder may be the first to see that the
  * lease has ended. */
-void lock_release(struct weir_lock *lock, struct weir_instants now)
+bool lock_release(struct weir_lock *lock, struct weir_instants now)
 {
     lock_end(lock, (struct weir_outcome) { .status = WEIR_CANCELED, .reason = WEIR_REASON_CANCELED });
-    if (atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE) return;
+    if (atomic_load_relaxed(&lock->word) == LOCK_WORD_FREE) return false;
+    bool untold = (lock->news & LOCK_NEWS_LOST) != 0;
     (void)look(lock, now.boottime_ns);
     bool held = atomic_swap_acq_rel(&lock->word, (uint64_t)LOCK_WORD_FREE) != LOCK_WORD_LOST;
     if (held) shared_tell(&lock->shared, WEIR_SHARE_LOCK_RELEASED, lock->fence.token, now.monotonic_ns);
-    else if (lock->phase == LOCK_HOLDS) count_loss(lock, now.monotonic_ns);
+    else if (lock->phase == LOCK_HOLDS) {
+        count_loss(lock, now.monotonic_ns);
+        untold = true;
+    }
     lock->phase = LOCK_OFF;
     lock->news &= (uint8_t)~LOCK_NEWS_LOST;
     lock_retire(lock);
     news(lock, LOCK_NEWS_STATE);
+    return untold;
 }
 
 bool lock_is_given_back(const struct weir_lock *lock)

@@ -110,7 +110,8 @@ void lock_begin(struct weir_lock *lock, uint64_t deadline_ns, bool once);
 void lock_end(struct weir_lock *lock, struct weir_outcome outcome);
 /* Ended by its deadline: says what it waited for. */
 struct weir_outcome lock_expired(const struct weir_lock *lock);
-void lock_release(struct weir_lock *lock, struct weir_instants now);
+/* True: it was lost, and nobody has been told yet. */
+bool lock_release(struct weir_lock *lock, struct weir_instants now);
 /* The store, or a majority, has said that nothing of what was held is there. */
 bool lock_is_given_back(const struct weir_lock *lock);
 

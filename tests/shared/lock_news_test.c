@@ -1,4 +1,5 @@
 /* Whom a lock tells of its loss, and what becomes of it without its link, in a child, and with a bad config. */
+#include "shared/lock.h"
 #include "shared/lock_case.h"
 
 #include <pthread.h>
@@ -160,6 +161,48 @@ TEST(lock, a_loss_that_is_being_told_is_told_when_the_release_returns)
     CHECK_EQ(read(weir_lock_fd(lock), &count, sizeof count), -1);
     done(lock);
     weir_source_release(source);
+}
+
+/* The link's step, as far as under its lock. */
+static void lose_untold(struct weir_lock *lock)
+{
+    shared_lock(lock->shared.link);
+    lock->shared.ops->step(&lock->shared, world_now());
+    shared_unlock(lock->shared.link);
+}
+
+/* Seen by its holder before the link, which was not driven; or seen by the link, which had no time to tell. */
+TEST(lock, a_loss_that_was_not_told_is_when_the_release_returns)
+{
+    for (int seen_by_link = 0; seen_by_link < 2; seen_by_link++) {
+        struct weir_source *source;
+        struct weir_context context;
+        uint64_t count;
+        CHECK_EQ(weir_source_create(&source), WEIR_E_NONE);
+        weir_context_child(&context, NULL, WEIR_NEVER, source);
+        carrier_open(&carrier, 1, 1);
+        memset(stores, 0, sizeof stores);
+        struct weir_lock_config config = weir_lock_config_init();
+        config.source = source;
+        config.fd = true;
+        struct weir_lock *lock = lock_of(&carrier, &config);
+        weir_lock_begin(lock, WEIR_NEVER);
+        carrier_serve(&carrier, stores);
+        pass(VALID_NS);
+        if (seen_by_link != 0) lose_untold(lock);
+        CHECK_EQ(state_of(lock), WEIR_LOCK_LOST);
+        CHECK_EQ(weir_context_check(&context, 0), WEIR_OK);
+        (void)weir_lock_release(lock, 0);
+        CHECK_EQ(weir_context_check(&context, 0), WEIR_CANCELED);
+        weir_source_reset(source);
+        carrier_pump(&carrier);
+        weir_context_child(&context, NULL, WEIR_NEVER, source);
+        CHECK_EQ(weir_context_check(&context, 0), WEIR_OK); /* and once */
+        CHECK_EQ(read(weir_lock_fd(lock), &count, sizeof count), -1);
+        CHECK_EQ(weir_lock_stats(lock).lost, 1);
+        done(lock);
+        weir_source_release(source);
+    }
 }
 
 static pid_t releaser;
