@@ -16,8 +16,8 @@ static enum weir_error validate_times(struct weir_lock_config *c)
     if (c->grace_ns == WEIR_OFF) c->grace_ns = 0;
     else error = error_range(type, "grace_ns", &c->grace_ns, c->lease_ns / 2, 1, 3600 * WEIR_S);
     if (error == WEIR_E_NONE && c->settle_ns != WEIR_OFF) {
-        error = error_range(
-            type, "settle_ns", &c->settle_ns, c->lease_ns + c->grace_ns, WEIR_MS, 86400 * WEIR_S);
+        error =
+            error_range(type, "settle_ns", &c->settle_ns, c->lease_ns + c->grace_ns, WEIR_MS, 86400 * WEIR_S);
     }
     if (c->settle_ns == WEIR_OFF) c->settle_ns = 0;
     if (error == WEIR_E_NONE) {
