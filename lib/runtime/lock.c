@@ -54,13 +54,13 @@ static void post(struct weir_lock *lock)
     shared_lock(link);
     uint8_t what = lock->quiet ? 0 : lock->news;
     lock->news = 0;
-    lock->telling = (what & LOCK_NEWS_LOST) != 0;
+    atomic_store_relaxed(&lock->telling, (what & LOCK_NEWS_LOST) != 0 ? 1u : 0u);
     if (what != 0) lock->poster = &weir_thread;
     shared_unlock(link);
     if (what == 0) return;
     if ((what & LOCK_NEWS_LOST) != 0) {
         tell_loss(lock);
-        atomic_store_release(&lock->telling, false);
+        atomic_store_release(&lock->telling, 0u);
     }
     wake(&lock->parker);
     wake(&lock->releaser);
@@ -77,7 +77,7 @@ static void wait_for_poster(struct weir_lock *lock, bool loss_only)
     struct weir_link *link = lock->shared.link;
     for (uint32_t spins = 0; lock->poster != NULL && lock->poster != &weir_thread; spins++) {
         if (!process_is(lock->process)) return;
-        if (loss_only && !atomic_load_acquire(&lock->telling)) return;
+        if (loss_only && atomic_load_acquire(&lock->telling) == 0) return;
         shared_unlock(link);
         lock_pause(spins);
         shared_lock(link);

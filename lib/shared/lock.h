@@ -62,6 +62,7 @@ struct weir_lock {
     struct shared shared;
     uint64_t word;
     uint32_t parker, releaser; /* 1: something changed, for who waits in an acquire, a release (runtime) */
+    uint32_t telling;          /* atomic: a loss is being told (runtime) */
     uint32_t process;
 
     uint64_t lease_ns, grace_ns, drift_ns, suspect_ns, /* suspect: for so long before its end */
@@ -76,7 +77,6 @@ struct weir_lock {
     bool told_suspect;
     uint8_t news;                  /* for the post */
     const void *poster;            /* the thread that posts */
-    bool telling;                  /* atomic: it tells a loss */
     bool quiet, deaf;              /* nothing is posted any more; the link is closed, and posts nothing */
     uint64_t deadline_ns, next_ns; /* of CLOCK_MONOTONIC: of the acquire; of the next attempt */
     uint64_t poll_ns, left_ns;     /* the last pause; what its holder had left yet */
