@@ -130,6 +130,21 @@ static void *drive_once(void *argument)
     return NULL;
 }
 
+/* Held until now, with a source and a descriptor. */
+static struct weir_lock *about_to_be_lost(struct weir_source *source)
+{
+    carrier_open(&carrier, 1, 1);
+    memset(stores, 0, sizeof stores);
+    struct weir_lock_config config = weir_lock_config_init();
+    config.source = source;
+    config.fd = true;
+    struct weir_lock *lock = lock_of(&carrier, &config);
+    weir_lock_begin(lock, WEIR_NEVER);
+    carrier_serve(&carrier, stores);
+    pass(VALID_NS);
+    return lock;
+}
+
 TEST(lock, a_loss_that_is_being_told_is_told_when_the_release_returns)
 {
     uint64_t count;
@@ -140,15 +155,7 @@ TEST(lock, a_loss_that_is_being_told_is_told_when_the_release_returns)
     CHECK_EQ(weir_source_create(&source), WEIR_E_NONE);
     weir_context_child(&context, NULL, WEIR_NEVER, source);
     weir_context_watch(&watch, &context, (struct weir_waker) { dawdle, NULL });
-    carrier_open(&carrier, 1, 1);
-    memset(stores, 0, sizeof stores);
-    struct weir_lock_config config = weir_lock_config_init();
-    config.source = source;
-    config.fd = true;
-    struct weir_lock *lock = lock_of(&carrier, &config);
-    weir_lock_begin(lock, WEIR_NEVER);
-    carrier_serve(&carrier, stores);
-    pass(VALID_NS);
+    struct weir_lock *lock = about_to_be_lost(source);
     CHECK_EQ(pthread_create(&driver, NULL, drive_once, NULL), 0);
     while (!__atomic_load_n(&in_loss, __ATOMIC_SEQ_CST)) sched_yield();
     (void)weir_lock_release(lock, 0);
@@ -180,15 +187,7 @@ TEST(lock, a_loss_that_was_not_told_is_when_the_release_returns)
         uint64_t count;
         CHECK_EQ(weir_source_create(&source), WEIR_E_NONE);
         weir_context_child(&context, NULL, WEIR_NEVER, source);
-        carrier_open(&carrier, 1, 1);
-        memset(stores, 0, sizeof stores);
-        struct weir_lock_config config = weir_lock_config_init();
-        config.source = source;
-        config.fd = true;
-        struct weir_lock *lock = lock_of(&carrier, &config);
-        weir_lock_begin(lock, WEIR_NEVER);
-        carrier_serve(&carrier, stores);
-        pass(VALID_NS);
+        struct weir_lock *lock = about_to_be_lost(source);
         if (seen_by_link != 0) lose_untold(lock);
         CHECK_EQ(state_of(lock), WEIR_LOCK_LOST);
         CHECK_EQ(weir_context_check(&context, 0), WEIR_OK);
