@@ -50,7 +50,7 @@ struct weir_lock_config {
     struct weir_link *link; /* a reference is taken; with several servers, a majority of them grants it */
     const char *name;       /* copied */
     uint64_t
-        lease_ns; /* 50 ms .. 1 h; default: 10 s. a holder knows of a loss by then; others wait for it and the grace */
+        lease_ns; /* 50 ms .. 1 h; default: 10 s. A holder knows of a loss by then; others wait for it and the grace */
     uint64_t
         grace_ns; /* more, in the store, after a loss, up to 1 h; default: half the lease; WEIR_OFF: none */
     uint64_t
@@ -106,10 +106,9 @@ WEIR_API struct weir_outcome weir_lock_outcome(struct weir_lock *lock);
 /* Gives it back: from the return on nothing here is held or renewed. Waits until deadline_ns (0, or in an event or a
  * callback of the link: not at all) for the store, or a majority, to say that it is free. TIMEOUT: not known yet, and
  * with 0 that is the answer wherever it was held; it goes on in the background, and by the end of lease and grace the
- * store forgets it in any case. Nothing if FREE; ends an acquire under way; what ends a loss. If
- * that is just being told to source, descriptor and callback, it waits until it has been: afterwards nothing of it comes.
- * A loss that has not been told by then cancels the source here; descriptor and callback, which are the holder's, hear
- * nothing of it. */
+ * store forgets it in any case. Nothing if FREE; ends an acquire under way; what ends a loss. A loss that is just being
+ * told to source, descriptor and callback has been told on the return: nothing of it comes afterwards. One that nobody
+ * was told of cancels the source here; descriptor and callback, which are the holder's, hear nothing of it. */
 WEIR_API enum weir_error weir_lock_release(struct weir_lock *lock, uint64_t deadline_ns);
 
 /* The state, now: one load and a look at CLOCK_BOOTTIME. Right also when who drives the link has stalled, or the whole
